@@ -1,0 +1,103 @@
+"""One photo in: its class and its probability, by any of the three models.
+
+    python predict.py photo.jpg                     calico (98.7 %), from the best model there is
+    python predict.py photo.jpg folder --json       one JSON object a line, for other programs
+
+The weights file says how to build its network, how to read the photos and what the classes are
+called, so a photo needs nothing but the file.
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from tutorial.command_line import TutorialError, parser, project_path, run
+
+# Settings
+batch_size = 32  # photos that go through the network at once; a folder of 1,000 is read in such portions
+sheet_limit = 40  # photos on the picture that --save writes
+
+
+def parse() -> argparse.Namespace:
+    """The command line."""
+    p = parser("Tell which of its two classes each photo shows.", "python predict.py photo.jpg --save answer.png")
+    p.add_argument("photos", nargs="+", type=Path, metavar="PHOTO", help="photos, or folders of them")
+    p.add_argument("--weights", type=Path, metavar="FILE", help="weights of one part (default: the best there are)")
+    p.add_argument("--save", type=Path, metavar="PICTURE", help="write the photos with their answers as a picture")
+    p.add_argument("--json", action="store_true", help="one JSON object a line on standard output, nothing else there")
+    return p.parse_args()
+
+
+def best_weights() -> Path:
+    """The best model in ``weights/``: fine-tuned, then bottleneck, then convnet."""
+    from tutorial.weights_file import FILES, first_command
+
+    for name, _ in reversed(FILES.values()):
+        if (path := project_path("weights") / name).exists():
+            return path
+    raise TutorialError(
+        f"there is no trained model in {project_path('weights')}: train one with {first_command()} "
+        "or name a weights file with --weights."
+    )
+
+
+def main() -> int:
+    """Answer every photo; the exit status is 2 if one of them could not be answered."""
+    args = parse()
+    import numpy as np
+
+    from tutorial.photos import PhotoError, files_below, open_photo, read_many, rescale
+    from tutorial.weights_file import read_about
+
+    # ---- The model and the photos --------------------------------------------------------------
+    weights = args.weights or best_weights()
+    about = read_about(weights)
+    if args.save:
+        from tutorial.pictures import check_picture_name, save_predictions
+
+        check_picture_name(args.save)
+    photos = [photo for given in args.photos for photo in (files_below(given) or [given])]
+    if not args.json:
+        print(f"model: {weights}, {about.model} for {' or '.join(about.class_names)}")
+
+    # ---- The answers, a portion of photos at a time --------------------------------------------
+    network, failed, shown = None, False, []
+    for start in range(0, len(photos), batch_size):
+        portion = photos[start : start + batch_size]
+        read = list(read_many(portion, about.image_size))
+        readable = [pixels for pixels in read if not isinstance(pixels, PhotoError)]
+        if readable:
+            if network is None:  # only now, since TensorFlow takes seconds to load
+                from tutorial.networks import load_network
+
+                network = load_network(weights, about)
+            outputs = iter(network.predict_on_batch(rescale(np.stack(readable)))[:, 0])
+        for photo, pixels in zip(portion, read, strict=True):
+            if isinstance(pixels, PhotoError):
+                failed = True
+                if args.json:
+                    print(json.dumps({"photo": str(photo), "error": str(pixels)}), flush=True)
+                else:
+                    print(f"error: {pixels}", file=sys.stderr, flush=True)
+                continue
+            name, probability = about.answer(next(outputs))
+            if args.json:
+                answer = {"photo": str(photo), "class": name, "probability": probability, "model": str(weights)}
+                print(json.dumps(answer), flush=True)
+            else:
+                print(f"{photo}: {name} ({100 * probability:.1f} %)", flush=True)
+            if args.save and len(shown) < sheet_limit:
+                picture = open_photo(photo)
+                picture.thumbnail((600, 600))
+                shown.append((picture, f"{name} ({100 * probability:.1f} %)", photo.name))
+
+    # ---- The picture ---------------------------------------------------------------------------
+    if shown:
+        save_predictions(shown, args.save)
+        print(f"saved {args.save}, with {len(shown)} of {len(photos)} photos", file=sys.stderr)
+    return 2 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(run(main))

@@ -1,0 +1,113 @@
+"""What the tests share: a way to run the scripts as a reader does, and one small set trained once."""
+
+import csv
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+PROJECT = Path(__file__).resolve().parent.parent
+SHARED = PROJECT.parent / "shared" / "datasets"
+sys.path.insert(0, str(PROJECT))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if not SHARED.is_dir():
+        for item in items:
+            if item.get_closest_marker("shared"):
+                item.add_marker(pytest.mark.skip(reason="the real photos in ../shared/datasets are not here"))
+
+
+def run(*command: object, env: dict[str, str] | None = None) -> subprocess.CompletedProcess:
+    """Run ``python command...`` in the project's folder, as from the shell."""
+    return subprocess.run(
+        [sys.executable, *map(str, command)],
+        cwd=PROJECT,
+        env={**os.environ, **(env or {})},
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        timeout=300,
+        check=False,
+    )
+
+
+def draw(folder: Path, **counts: int) -> None:
+    """Draw cats into ``folder/<class>/`` with the project's own artist, so many of each."""
+    sys.path.insert(0, str(PROJECT / "data"))
+    from draw_cats import draw_cat
+
+    for name, count in counts.items():
+        (folder / name).mkdir(parents=True)
+        for i in range(count):
+            rng = np.random.default_rng([*folder.name.encode(), *name.encode(), i])
+            draw_cat(name, rng).save(folder / name / f"{name}{i}.jpg")
+
+
+def history(weights: Path, model: str) -> list[dict[str, float]]:
+    """The rows of a part's CSV."""
+    with open(weights / f"{model}.csv", newline="") as file:
+        return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+
+
+def odd_photos(folder: Path) -> None:
+    """A photo of each odd shape and mode, all with a picture in them, one in a subfolder."""
+    rng = np.random.default_rng(0)
+    cat = Image.fromarray(np.uint8(rng.integers(0, 256, (9, 12, 3)))).resize((120, 90))
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "below").mkdir()
+    cat.resize((300, 7)).save(folder / "wide.png")
+    cat.convert("L").save(folder / "grey.jpg")
+    cat.convert("CMYK").save(folder / "cmyk.jpg")
+    cat.convert("P").save(folder / "palette.gif")
+    cat.convert("1").save(folder / "bit.png")
+    transparent = cat.convert("RGBA")
+    transparent.putalpha(cat.convert("L"))
+    transparent.save(folder / "transparent.webp", lossless=True)
+    Image.fromarray(np.uint16(rng.integers(0, 65536, (9, 12)))).resize((120, 90)).save(folder / "sixteen.png")
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turn by 90 degrees to see it upright
+    cat.save(folder / "below" / "turned.JPEG", exif=exif)
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
+    """The three parts, run once from the shell, on unequal classes and a batch size that divides neither.
+
+    ``data`` and ``weights`` are the folders, ``outputs`` what each part printed. The validation photos
+    include odd ones, so that every comparison with the training's evaluation covers them.
+    """
+    folder = tmp_path_factory.mktemp("trained")
+    data, weights = folder / "data", folder / "weights"
+    draw(data / "train", calico=7, tabby=12)
+    draw(data / "validation", calico=4, tabby=5)
+    odd_photos(data / "validation" / "calico" / "odd")
+    outputs = []
+    for part, epochs in ((1, 2), (2, 5), (3, 1)):
+        done = run_part(part, data, weights, "--epochs", epochs)
+        assert done.returncode == 0, done.stderr
+        outputs.append(done.stdout)
+    return SimpleNamespace(data=data, weights=weights, outputs=outputs)
+
+
+def run_part(part: int, data: Path, weights: Path, *flags: object) -> subprocess.CompletedProcess:
+    return run(f"fine_tuning_VGG16_pt{part}.py", "--data", data, "--weights-dir", weights, "--batch-size", 5, *flags)
+
+
+@pytest.fixture
+def sentence() -> Callable[[subprocess.CompletedProcess], str]:
+    """Checks that a command failed as errors should, and returns its one sentence."""
+
+    def check(done: subprocess.CompletedProcess) -> str:
+        lines = done.stderr.strip().splitlines()
+        assert done.returncode == 2, done.stdout + done.stderr
+        assert len(lines) == 1 and lines[0].startswith("error: "), done.stderr
+        return lines[0]
+
+    return check

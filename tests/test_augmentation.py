@@ -1,0 +1,115 @@
+"""Augmentation, against a bilinear warp written out in NumPy and matrices worked out by hand."""
+
+import numpy as np
+import pytest
+
+from tutorial.augmentation import Augmentation, Batches, warp
+
+
+def slow_warp(photo: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """A view by definition: for each pixel, where it comes from, and the mix of the four pixels around there."""
+    size = len(photo)
+    middle = (size - 1) / 2
+    view = np.empty((size, size, 3))
+    for y in range(size):
+        for x in range(size):
+            u, v, _ = matrix @ [(x - middle) / size, (y - middle) / size, 1]
+            u, v = np.clip([u * size + middle, v * size + middle], 0, size - 1)
+            left, top = int(min(u, size - 2)), int(min(v, size - 2))
+            a, b = u - left, v - top
+            view[y, x] = (1 - b) * ((1 - a) * photo[top, left] + a * photo[top, left + 1]) + b * (
+                (1 - a) * photo[top + 1, left] + a * photo[top + 1, left + 1]
+            )
+    return view
+
+
+def test_warp_is_the_bilinear_warp_with_the_edges_carried_on():
+    rng = np.random.default_rng(3)
+    photos = rng.integers(0, 256, (6, 24, 24, 3)).astype(np.uint8)
+    matrices = Augmentation(rotation=40, shift=0.2, shear=0.2, zoom=0.2, flip=True).matrices(6, rng)
+    views = warp(photos, matrices)
+    assert views.dtype == np.float32 and views.shape == photos.shape
+    for photo, matrix, view in zip(photos, matrices, views, strict=True):
+        # Beyond the edge TensorFlow clamps each of the four neighbours, the definition clamps the
+        # point itself: the same thing up to the outermost half pixel.
+        assert np.median(np.abs(view - slow_warp(photo, matrix))) < 0.01
+        assert np.mean(np.abs(view - slow_warp(photo, matrix)) < 0.5) > 0.97
+
+
+def test_no_augmentation_changes_nothing():
+    photos = np.random.default_rng(0).integers(0, 256, (2, 15, 15, 3)).astype(np.uint8)
+    views = warp(photos, Augmentation().matrices(2, np.random.default_rng(0)))
+    assert views == pytest.approx(photos, abs=1e-3)
+
+
+def test_a_mirrored_view_is_the_photo_mirrored():
+    photos = np.random.default_rng(0).integers(0, 256, (40, 15, 15, 3)).astype(np.uint8)
+    views = warp(photos, Augmentation(flip=True).matrices(40, np.random.default_rng(0)))
+    mirrored = [np.allclose(view, photo[:, ::-1], atol=1e-3) for view, photo in zip(views, photos, strict=True)]
+    plain = [np.allclose(view, photo, atol=1e-3) for view, photo in zip(views, photos, strict=True)]
+    assert all(m != p for m, p in zip(mirrored, plain, strict=True))
+    assert 10 <= sum(mirrored) <= 30
+
+
+def test_shear_is_in_radians():
+    """0.2 radians leans an upright edge by sin(0.2) = 0.199 pixels a pixel; 0.2 degrees would be 0.003."""
+    matrices = Augmentation(shear=0.2).matrices(2000, np.random.default_rng(0))
+    lean = -matrices[:, 1, 0]
+    assert np.abs(lean).max() == pytest.approx(np.sin(0.2), abs=0.002)
+    assert np.allclose(matrices[:, 0, 0], np.cos(np.arcsin(lean)))
+
+
+def test_ranges_of_zoom_shift_and_rotation():
+    rng = np.random.default_rng(0)
+    zoom = Augmentation(zoom=0.2).matrices(2000, rng)
+    assert zoom[:, 0, 0].min() == pytest.approx(0.8, abs=0.01) and zoom[:, 0, 0].max() == pytest.approx(1.2, abs=0.01)
+    assert np.abs(np.corrcoef(zoom[:, 0, 0], zoom[:, 1, 1])[0, 1]) < 0.1  # width and height each on its own
+    shift = Augmentation(shift=0.2).matrices(2000, rng)
+    assert np.abs(shift[:, :2, 2]).max() == pytest.approx(0.2, abs=0.01)
+    rotation = Augmentation(rotation=40).matrices(2000, rng)
+    assert np.rad2deg(np.arctan2(rotation[:, 0, 1], rotation[:, 0, 0])).max() == pytest.approx(40, abs=0.5)
+
+
+def numbered(count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Photos that can be told apart by their grey level, and labels that say the same."""
+    pixels = np.broadcast_to(np.arange(count, dtype=np.uint8)[:, None, None, None], (count, 8, 8, 3)).copy()
+    return pixels, np.arange(count, dtype=np.float32)
+
+
+def test_training_batches_hold_every_photo_once_with_its_label():
+    pixels, labels = numbered(19)
+    batches = Batches(pixels, labels, 5, Augmentation(shear=0.2, zoom=0.2, flip=True), seed=1)
+    orders = []
+    for _ in range(2):
+        seen = [batches[i] for i in range(len(batches))]
+        assert [len(y) for _, y in seen] == [5, 5, 5, 4]
+        for x, y in seen:
+            assert x.dtype == np.float32
+            assert x[:, 4, 4, 0] * 255 == pytest.approx(y, abs=0.01)  # an even photo stays even under any warp
+        orders.append(np.concatenate([y for _, y in seen]).tolist())
+        assert sorted(orders[-1]) == labels.tolist()
+        batches.on_epoch_end()
+    assert orders[0] != orders[1] and labels.tolist() not in orders
+
+
+def test_validation_batches_are_in_order_and_untouched():
+    pixels = np.random.default_rng(0).integers(0, 256, (7, 8, 8, 3)).astype(np.uint8)
+    batches = Batches(pixels, np.arange(7, dtype=np.float32), 3)
+    for _ in range(2):
+        assert np.array_equal(np.concatenate([batches[i][0] for i in range(3)]), pixels * np.float32(1 / 255))
+        assert np.concatenate([batches[i][1] for i in range(3)]).tolist() == list(range(7))
+        batches.on_epoch_end()
+
+
+def test_an_epoch_depends_on_seed_and_epoch_alone():
+    pixels = np.random.default_rng(0).integers(0, 256, (6, 8, 8, 3)).astype(np.uint8)
+
+    def second_batch(seed: int, epochs: int) -> np.ndarray:
+        batches = Batches(pixels, np.zeros(6, np.float32), 3, Augmentation(zoom=0.2), seed)
+        for _ in range(epochs):
+            batches.on_epoch_end()
+        return batches[1][0]
+
+    assert np.array_equal(second_batch(1, 2), second_batch(1, 2))
+    assert not np.array_equal(second_batch(1, 2), second_batch(1, 1))
+    assert not np.array_equal(second_batch(1, 2), second_batch(2, 2))

@@ -1,0 +1,108 @@
+"""The three parts as run from the shell: what they print, what they save, what they change."""
+
+import h5py
+import numpy as np
+import pytest
+from conftest import history, run_part
+from PIL import Image
+
+from tutorial.imagenet import LAYERS, imagenet_weights
+
+MODELS = ["small_convnet", "bottleneck_fc_model", "fine_tuned_vgg16"]
+EPOCHS = [2, 5, 1]
+
+
+def tensors(path) -> dict[str, np.ndarray]:
+    """Every array in an HDF5 file by its path in it."""
+    found = {}
+    with h5py.File(path) as file:
+        file.visititems(lambda name, item: found.update({name: item[()]}) if isinstance(item, h5py.Dataset) else None)
+    return found
+
+
+@pytest.mark.parametrize("part", [0, 1, 2])
+def test_a_part_tells_what_it_found_and_how_it_went(trained, part):
+    printed = trained.outputs[part]
+    assert "train: 7 calico, 12 tabby" in printed
+    assert "validation: 12 calico, 5 tabby" in printed  # 4 drawn ones and 8 odd ones
+    assert "device: CPU" in printed or "device: GPU" in printed
+    assert f"epoch {EPOCHS[part]}/{EPOCHS[part]}" in printed and " left)" in printed
+    rows = history(trained.weights, MODELS[part])
+    assert [row["epoch"] for row in rows] == list(range(1, EPOCHS[part] + 1))
+    for prefix, name in (("", "train     "), ("val_", "validation")):
+        accuracy, loss = ([row[prefix + what] for row in rows] for what in ("accuracy", "loss"))
+        line = next(line for line in printed.splitlines() if line.startswith(f"{name}  final"))
+        assert f"final: accuracy {accuracy[-1]:.3f}, loss {loss[-1]:.3f}" in line
+        assert f"best: accuracy {max(accuracy):.3f}" in line and f"loss {min(loss):.3f} (" in line
+    with Image.open(trained.weights / f"{MODELS[part]}.png") as plot:
+        plot.load()
+        assert plot.width > 600
+
+
+def test_a_part_ends_with_the_next_command(trained):
+    places = f" --data {trained.data} --weights-dir {trained.weights}"
+    last = [printed.strip().splitlines()[-1] for printed in trained.outputs]
+    assert last[0] == f"next: python fine_tuning_VGG16_pt2.py{places}"
+    assert last[1] == f"next: python fine_tuning_VGG16_pt3.py{places}"
+    assert last[2].startswith("next: python predict.py ")
+
+
+def test_part_1_saves_the_augmentation_preview(trained):
+    views = sorted((trained.weights / "preview").iterdir())
+    assert len(views) == 20
+    pixels = [np.asarray(Image.open(view)) for view in views]
+    assert all(view.shape == (150, 150, 3) for view in pixels)
+    assert len({view.tobytes() for view in pixels}) == 20
+    with Image.open(trained.weights / "preview.png") as sheet:
+        assert sheet.width > 7 * 150 and sheet.height > 3 * 150
+
+
+def test_part_3_changes_block_5_and_nothing_before_it(trained):
+    """After an epoch: blocks 1 to 4 are ImageNet's to the bit, every tensor of block 5 and the top has moved."""
+    after = tensors(trained.weights / "fine_tuned_vgg16.weights.h5")
+    start = dict(zip([f"{layer}/{i}" for layer in LAYERS for i in (0, 1)], imagenet_weights(), strict=True))
+    bits = {tensor.tobytes() for tensor in after.values()}
+    for name, tensor in start.items():
+        assert (tensor.tobytes() in bits) == (not name.startswith("block5_")), name
+    for tensor in tensors(trained.weights / "bottleneck_fc_model.weights.h5").values():
+        assert tensor.shape in {other.shape for other in after.values()} and tensor.tobytes() not in bits
+
+
+def test_the_saved_files_explain_themselves(trained):
+    from tutorial.weights_file import FILES, read_about
+
+    for model, epochs in zip(MODELS, EPOCHS, strict=True):
+        about = read_about(trained.weights / FILES[model][0])
+        assert (about.model, about.class_names, about.image_size) == (model, ["calico", "tabby"], 150)
+        assert about.photos == {"train": {"calico": 7, "tabby": 12}, "validation": {"calico": 12, "tabby": 5}}
+        assert about.settings == {"epochs": epochs, "batch_size": 5, "seed": 0}
+        last = history(trained.weights, model)[-1]
+        for name, value in about.scores.items():
+            assert last[name] == pytest.approx(value, abs=1e-5)
+
+
+def test_nothing_half_written_is_left(trained):
+    assert not [path for path in trained.weights.rglob("*") if path.name.startswith(".")]
+
+
+@pytest.mark.parametrize(("part", "epochs"), [(1, 2), (2, 5), (3, 1)])
+def test_same_seed_same_weights(trained, tmp_path, part, epochs):
+    """Run again with the same seed into another folder: the same bits; and with another seed: others."""
+    name = f"{MODELS[part - 1]}.weights.h5"
+    if part == 3:
+        start = trained.weights / "bottleneck_fc_model.weights.h5"
+        (tmp_path / start.name).write_bytes(start.read_bytes())
+    first = tensors(trained.weights / name)
+    assert run_part(part, trained.data, tmp_path, "--epochs", epochs).returncode == 0
+    again = tensors(tmp_path / name)
+    assert first.keys() == again.keys()
+    assert all(np.array_equal(first[key], again[key]) for key in first)
+    if part == 2:  # the quickest one stands for all: a part's seed goes through one function
+        assert run_part(part, trained.data, tmp_path, "--epochs", epochs, "--seed", 1).returncode == 0
+        other = tensors(tmp_path / name)
+        assert not any(np.array_equal(first[key], other[key]) for key in first if first[key].ndim > 1)
+
+
+def test_part_2_says_that_it_reuses_the_features(trained):
+    done = run_part(2, trained.data, trained.weights, "--epochs", 5)
+    assert "reusing the features of 19 photos" in done.stdout and "reusing the features of 17 photos" in done.stdout

@@ -1,0 +1,153 @@
+"""predict.py as run from the shell: the same answers as the training's evaluation, and one line for what fails."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+from conftest import history, run
+from PIL import Image
+
+from tutorial.weights_file import FILES, About
+
+
+def answers(done) -> list[dict]:
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+@pytest.mark.parametrize("model", FILES)
+def test_probabilities_are_those_of_the_trainings_evaluation(trained, model):
+    """From predict.py's answers to the validation photos, odd ones included, the loss and the accuracy
+    that the training process itself wrote down after its last epoch."""
+    weights = trained.weights / FILES[model][0]
+    done = run("predict.py", trained.data / "validation", "--weights", weights, "--json")
+    assert done.returncode == 0, done.stderr
+    losses, right = [], []
+    for answer in answers(done):
+        true = "calico" if "/calico/" in answer["photo"].replace("\\", "/") else "tabby"
+        right.append(answer["class"] == true)
+        losses.append(-math.log(answer["probability"] if right[-1] else 1 - answer["probability"]))
+        assert answer["model"] == str(weights)
+    assert len(losses) == 17
+    last = history(trained.weights, model)[-1]
+    assert np.mean(losses) == pytest.approx(last["val_loss"], abs=1e-5)
+    assert np.mean(right) == pytest.approx(last["val_accuracy"], abs=1e-5)
+
+
+@pytest.mark.parametrize("model", FILES)
+def test_each_probability_is_the_networks_output_for_the_photo_alone(trained, model):
+    """Photo by photo, against a network put together here and Keras's own predict on the loader's pixels."""
+    from tutorial import networks
+    from tutorial.photos import read_photo
+
+    weights = trained.weights / FILES[model][0]
+    if model == "small_convnet":
+        network = networks.small_convnet(150)
+        network.load_weights(weights)
+    else:
+        base, top = networks.vgg16_base(150), networks.top_model((4, 4, 512))
+        network = networks.with_top(base, top)
+        (top if model == "bottleneck_fc_model" else network).load_weights(weights)
+    done = run("predict.py", trained.data / "validation" / "calico", "--weights", weights, "--json")
+    found = answers(done)
+    assert len(found) == 12
+    for answer in found:
+        output = network.predict(read_photo(answer["photo"], 150)[None] * np.float32(1 / 255), verbose=0)[0, 0]
+        assert answer["probability"] == pytest.approx(max(output, 1 - output), abs=1e-5)
+        assert answer["class"] == ("tabby" if output >= 0.5 else "calico")
+
+
+@pytest.mark.parametrize(
+    ("output", "name", "probability"), [(6e-14, "a", 1.0), (0.25, "a", 0.75), (0.5, "b", 0.5), (1.0, "b", 1.0)]
+)
+def test_the_probability_is_that_of_the_class_named(output, name, probability):
+    about = About("small_convnet", ["a", "b"], 150, {}, {}, {}, 0.0)
+    assert about.answer(np.float32(output)) == (name, pytest.approx(probability))
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("photos")
+    good = Image.effect_noise((80, 60), 60)
+    good.save(folder / "good one.png")
+    (folder / "sub" / "deep").mkdir(parents=True)
+    good.save(folder / "sub" / "deep" / "bottom.jpg")
+    whole = (folder / "sub" / "deep" / "bottom.jpg").read_bytes()
+    (folder / "sub" / "cut.jpg").write_bytes(whole[:200])
+    (folder / "empty").mkdir()
+    return folder
+
+
+def test_the_good_are_answered_and_the_bad_get_one_line_each(trained, photos):
+    weights = trained.weights / "small_convnet.weights.h5"
+    given = [photos / "missing.jpg", photos / "good one.png", photos / "sub", photos / "empty", "README.md"]
+    done = run("predict.py", *given, "--weights", weights)
+    assert done.returncode == 2
+    lines = done.stdout.splitlines()
+    assert lines[0] == f"model: {weights}, small_convnet for calico or tabby"
+    assert len(lines) == 3
+    for line, photo in zip(lines[1:], ["good one.png", "sub/deep/bottom.jpg"], strict=True):
+        path, answer = line.rsplit(": ", 1)
+        assert path == str(photos / photo)
+        name, percent, sign = answer.split()
+        assert name in ("calico", "tabby") and 50 <= float(percent[1:]) <= 100 and sign == "%)"
+    errors = done.stderr.splitlines()
+    assert len(errors) == 4
+    for line, photo in zip(errors, ["missing.jpg", "cut.jpg", "empty", "README.md"], strict=True):
+        assert line.startswith("error: ") and photo in line
+
+
+def test_json_has_one_object_a_line_and_nothing_else(trained, photos):
+    weights = trained.weights / "small_convnet.weights.h5"
+    done = run("predict.py", "--json", photos, "--weights", weights)
+    assert done.returncode == 2 and done.stderr == ""
+    found = answers(done)
+    assert [set(answer) for answer in found] == [
+        {"photo", "class", "probability", "model"},
+        {"photo", "error"},
+        {"photo", "class", "probability", "model"},
+    ]
+    assert "cut.jpg" in found[1]["photo"] and "cut.jpg" in found[1]["error"]
+
+
+def test_only_bad_photos_need_no_network(trained, photos):
+    done = run("predict.py", photos / "sub" / "cut.jpg", "--weights", trained.weights / "small_convnet.weights.h5")
+    assert done.returncode == 2 and "cut.jpg" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_the_picture_shows_the_photo(trained, photos, tmp_path):
+    red = tmp_path / "red.png"
+    Image.new("RGB", (400, 300), "red").save(red)
+    picture = tmp_path / "pictures" / "answer.png"
+    weights = trained.weights / "small_convnet.weights.h5"
+    done = run("predict.py", red, "--weights", weights, "--save", picture)
+    assert done.returncode == 0, done.stderr
+    pixels = np.asarray(Image.open(picture).convert("RGB"))
+    assert (pixels == [255, 0, 0]).all(-1).mean() > 0.4  # the photo
+    assert (pixels < 100).all(-1).sum() > 200  # the writing
+    done = run("predict.py", red, "--weights", weights, "--save", tmp_path / "answer.xyz")
+    assert done.returncode == 2 and "answer.xyz" in done.stderr and ".png" in done.stderr
+
+
+def test_the_best_model_present_is_the_default(trained, tmp_path, monkeypatch):
+    import predict
+
+    monkeypatch.setattr(predict, "project_path", lambda name: tmp_path / name)
+    (tmp_path / "weights").mkdir()
+    with pytest.raises(predict.TutorialError, match="no trained model"):
+        predict.best_weights()
+    for name in ("small_convnet.weights.h5", "bottleneck_fc_model.weights.h5", "fine_tuned_vgg16.weights.h5"):
+        (tmp_path / "weights" / name).touch()
+        assert predict.best_weights().name == name
+
+
+def test_compare_prints_the_models_side_by_side(trained):
+    photo = trained.data / "validation" / "tabby" / "tabby0.jpg"
+    done = run("-m", "tutorial.compare", photo, "--weights-dir", trained.weights)
+    assert done.returncode == 0, done.stderr
+    table = done.stdout.splitlines()
+    assert [line.split()[0] for line in table[1:4]] == list(FILES)
+    for line, model in zip(table[1:4], FILES, strict=True):
+        assert f"{history(trained.weights, model)[-1]['val_accuracy']:.1%}" in line
+        alone = answers(run("predict.py", photo, "--json", "--weights", trained.weights / FILES[model][0]))[0]
+        assert line.endswith(f"{alone['class']} ({100 * alone['probability']:.1f} %)")

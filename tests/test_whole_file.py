@@ -1,0 +1,35 @@
+"""Files appear whole or not at all."""
+
+import os
+
+import pytest
+
+from tutorial.command_line import TutorialError
+from tutorial.whole_file import written_whole
+
+
+def test_the_file_appears_with_its_content_and_ordinary_permissions(tmp_path):
+    with written_whole(tmp_path / "new" / "a.weights.h5") as beside:
+        beside.write_text("new")
+        assert beside.name.endswith("a.weights.h5") and not (tmp_path / "new" / "a.weights.h5").exists()
+    assert (tmp_path / "new" / "a.weights.h5").read_text() == "new"
+    (tmp_path / "plain").write_text("")
+    if os.name == "posix":
+        assert (tmp_path / "new" / "a.weights.h5").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+def test_an_error_leaves_the_old_file_and_nothing_else(tmp_path):
+    (tmp_path / "a").write_text("old")
+    with pytest.raises(ZeroDivisionError), written_whole(tmp_path / "a") as beside:
+        beside.write_text("half")
+        raise ZeroDivisionError
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("a", "old")]
+
+
+def test_a_full_disk_is_said_in_a_sentence(tmp_path):
+    if not os.path.exists("/dev/full"):
+        pytest.skip("no /dev/full here")
+    said = pytest.raises(TutorialError, match=r"a\.csv could not be written \(No space left on device\)")
+    with said, written_whole(tmp_path / "a.csv"), open("/dev/full", "w") as full:
+        full.write("x" * 100_000)
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,110 @@
+"""Augmentation: endless slightly different views of few photos.
+
+A view is one affine warp (rotation, shift, shear, zoom, flip) about the photo's centre; what it
+uncovers at the edges is filled with the nearest pixel. The ranges mean what they meant in the
+texts, Keras 1's ``ImageDataGenerator``, shear in radians included.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from tutorial.backend import keras
+from tutorial.photos import rescale
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How far a view may differ from its photo; each amount is drawn evenly from its range."""
+
+    rotation: float = 0.0  # degrees, either way
+    shift: float = 0.0  # fraction of the width, and of the height, either way
+    shear: float = 0.0  # radians, either way; later versions of Keras read the same 0.2 as degrees: invisible
+    zoom: float = 0.0  # width and height each become 1 - zoom to 1 + zoom of what the photo shows
+    flip: bool = False  # every other view is mirrored left to right
+
+    def matrices(self, count: int, rng: np.random.Generator) -> np.ndarray:
+        """Draw ``count`` warps: float64, (count, 3, 3), from a view's (x, y, 1) to its photo's, both from the centre.
+
+        The order is that of Keras 1's ``ImageDataGenerator``: rotation, shift, shear, zoom, then the mirror.
+        """
+        theta = np.deg2rad(rng.uniform(-self.rotation, self.rotation, count))
+        shift_x, shift_y = rng.uniform(-self.shift, self.shift, (2, count))
+        shear = rng.uniform(-self.shear, self.shear, count)
+        zoom_x, zoom_y = rng.uniform(1 - self.zoom, 1 + self.zoom, (2, count))
+        mirror = np.where(rng.random(count) < (0.5 if self.flip else 0), -1.0, 1.0)
+        zero, one = np.zeros(count), np.ones(count)
+
+        def stack(*rows: list[np.ndarray]) -> np.ndarray:
+            return np.moveaxis(np.array([*rows, [zero, zero, one]]), 2, 0)
+
+        turned = stack([np.cos(theta), np.sin(theta), zero], [-np.sin(theta), np.cos(theta), zero])
+        shifted = stack([one, zero, shift_x], [zero, one, shift_y])  # as a fraction: warp() knows the size
+        sheared = stack([np.cos(shear), zero, zero], [-np.sin(shear), one, zero])
+        zoomed = stack([zoom_x * mirror, zero, zero], [zero, zoom_y, zero])
+        return turned @ shifted @ sheared @ zoomed
+
+
+def warp(photos: np.ndarray, matrices: np.ndarray) -> np.ndarray:
+    """Views of photos: one affine warp each, bilinear, the edges' nearest pixel beyond them.
+
+    Args:
+        photos: any dtype, (n, size, size, 3).
+        matrices: (n, 3, 3), from :meth:`Augmentation.matrices`.
+
+    Returns:
+        float32, the same shape and range.
+    """
+    size = photos.shape[1]
+    middle = (size - 1) / 2
+    to_pixels = np.array([[size, 0, middle], [0, size, middle], [0, 0, 1]])
+    moves = to_pixels @ matrices @ np.linalg.inv(to_pixels)
+    return keras.ops.convert_to_numpy(
+        keras.ops.image.affine_transform(
+            np.asarray(photos, np.float32),
+            np.float32(moves.reshape(-1, 9)[:, :8]),
+            interpolation="bilinear",
+            fill_mode="nearest",
+        )
+    )
+
+
+class Batches(keras.utils.PyDataset):
+    """Rescaled batches for ``fit``: shuffled and augmented for training, in order and untouched for validation.
+
+    A batch is ``(photos, labels)``: float32 (b, size, size, 3) in 0..1 and float32 (b,). The last one
+    may be smaller. What epoch ``e`` looks like depends on the seed and ``e`` alone.
+    """
+
+    def __init__(
+        self,
+        pixels: np.ndarray,
+        labels: np.ndarray,
+        batch_size: int,
+        augmentation: Augmentation | None = None,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        assert len(pixels) == len(labels)
+        self.pixels, self.labels, self.batch_size = pixels, labels, batch_size
+        self.augmentation, self.seed = augmentation, seed
+        self.epoch = -1
+        self.on_epoch_end()
+
+    def __len__(self) -> int:
+        return -(-len(self.pixels) // self.batch_size)
+
+    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        here = self.order[index * self.batch_size : (index + 1) * self.batch_size]
+        pixels = self.pixels[here]
+        if self.augmentation is not None:
+            rng = np.random.default_rng([self.seed, self.epoch, index])
+            pixels = warp(pixels, self.augmentation.matrices(len(here), rng))
+        return rescale(pixels), self.labels[here]
+
+    def on_epoch_end(self) -> None:
+        """Draw the next epoch's order; Keras calls this."""
+        self.epoch += 1
+        self.order = np.arange(len(self.pixels))
+        if self.augmentation is not None:
+            np.random.default_rng([self.seed, self.epoch]).shuffle(self.order)

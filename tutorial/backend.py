@@ -1,0 +1,25 @@
+"""Keras on TensorFlow, loaded without the start-up notices that TensorFlow writes whatever its log level."""
+
+import os
+import sys
+
+os.environ["KERAS_BACKEND"] = "tensorflow"  # the parts are written for it; both must be set before the import
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+# The notices come from C++, before any Python setting reaches it: only the file descriptor can be turned away.
+sys.stderr.flush()
+_stderr = os.dup(2)
+_nowhere = os.open(os.devnull, os.O_WRONLY)
+os.dup2(_nowhere, 2)
+try:
+    import keras
+    import tensorflow as tf
+finally:
+    os.dup2(_stderr, 2)
+    os.close(_stderr)
+    os.close(_nowhere)
+
+keras.config.set_image_data_format("channels_last")  # whatever the reader's ~/.keras/keras.json says
+keras.config.set_floatx("float32")
+
+__all__ = ["keras", "tf"]

@@ -1,0 +1,210 @@
+"""Photos in: which files there are, and the one loader that turns a file into pixels.
+
+Training, evaluation and predict.py all read photos through :func:`read_photo`, so
+the same file gives the same numbers everywhere.
+"""
+
+import os
+import warnings
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from tutorial.command_line import ProgressLine, TutorialError
+
+# Averages over all the pixels it replaces. The texts' loader took the nearest pixel and threw the
+# others away, which is no worse for their small web photos but noisy for a 12-megapixel phone photo.
+RESAMPLING = Image.Resampling.BILINEAR
+READERS = min(8, (os.cpu_count() or 1) + 1)  # Pillow decodes outside Python's lock, so threads help
+
+
+class PhotoError(TutorialError):
+    """A file that cannot be read as a photo."""
+
+
+@dataclass(frozen=True)
+class PhotoFiles:
+    """The photo files of ``train`` or ``validation``, sorted by class, then by name."""
+
+    folder: Path
+    class_names: tuple[str, str]  # alphabetical: the sigmoid is the probability of the second
+    paths: list[Path]
+    labels: np.ndarray  # float32, (n,): 0.0 for the first class, 1.0 for the second
+
+    def counts(self) -> dict[str, int]:
+        """How many photos there are of each class."""
+        return {name: int(np.sum(self.labels == label)) for label, name in enumerate(self.class_names)}
+
+    def only(self, keep: list[int]) -> "PhotoFiles":
+        """These photos alone, by their positions."""
+        return PhotoFiles(self.folder, self.class_names, [self.paths[i] for i in keep], self.labels[keep])
+
+
+def photo_suffixes() -> set[str]:
+    """The file name endings that Pillow can read, lower case with the dot."""
+    return {suffix for suffix, kind in Image.registered_extensions().items() if kind in Image.OPEN}
+
+
+def files_below(folder: Path) -> list[Path]:
+    """The files below ``folder``, to the bottom, that are photos by their names; hidden ones are left out."""
+    suffixes = photo_suffixes()
+    found = []
+    for place, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        found += [
+            Path(place, name)
+            for name in sorted(names)
+            if not name.startswith(".") and os.path.splitext(name)[1].lower() in suffixes
+        ]
+    return found
+
+
+def _find_split(data: Path, split: str) -> PhotoFiles:
+    folder = data / split
+    if not folder.is_dir():
+        raise TutorialError(
+            f"there is no folder {folder}: put the photos into {data}/train/<class>/ and {data}/validation/<class>/, "
+            "or name their folder with --data."
+        )
+    names = sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    if len(names) != 2:
+        found = f"has {len(names)} class folders ({', '.join(names)})" if names else "has no class folders"
+        raise TutorialError(
+            f"{folder} {found}, and the tutorial tells exactly two classes apart: "
+            "leave one folder of photos for each of the two."
+        )
+    per_class = [files_below(folder / name) for name in names]
+    for name, paths in zip(names, per_class, strict=True):
+        if not paths:
+            raise TutorialError(f"{folder / name} has no photos in it: add some, at least one for each class.")
+    return PhotoFiles(
+        folder,
+        (names[0], names[1]),
+        [path for paths in per_class for path in paths],
+        np.repeat(np.float32([0, 1]), [len(paths) for paths in per_class]),
+    )
+
+
+def find_photos(data: Path) -> tuple[PhotoFiles, PhotoFiles]:
+    """The training and validation photos of a data folder.
+
+    Args:
+        data: a folder with ``train/<class>/`` and ``validation/<class>/``, the same two classes in both.
+
+    Raises:
+        TutorialError: a folder is missing or empty, there are not two classes, or the two splits differ in them.
+    """
+    train, validation = _find_split(data, "train"), _find_split(data, "validation")
+    if train.class_names != validation.class_names:
+        raise TutorialError(
+            f"{train.folder} has the classes {' and '.join(train.class_names)} but {validation.folder} has "
+            f"{' and '.join(validation.class_names)}: give both the same two folder names."
+        )
+    return train, validation
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    """Any Pillow mode as 8-bit RGB: 16-bit is scaled rather than clipped, transparency is laid on white."""
+    if image.mode.startswith("I") or image.mode == "F":  # 16- and 32-bit greyscale
+        levels = np.asarray(image, np.float64)
+        top = 65535.0 if image.mode.startswith("I") else 1.0
+        top = top if np.nanmax(levels) <= top else float(np.nanmax(levels))
+        image = Image.fromarray(np.uint8(np.clip(np.nan_to_num(levels) * (255.0 / top), 0, 255).round()))
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return image.convert("RGB")
+
+
+def open_photo(path: str | Path) -> Image.Image:
+    """One photo, decoded to the last byte, turned upright by its EXIF tag, as 8-bit RGB in its own size.
+
+    Raises:
+        PhotoError: the file does not exist, is not a photo, is truncated, or is too large to be one.
+    """
+    if os.path.isdir(path):
+        raise PhotoError(f"{path} is a folder with no photos in it.")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow warns about odd EXIF and big photos, and reads them all the same
+            with Image.open(path) as image:
+                image.load()  # Image.verify() would pass a truncated JPEG
+                return _to_rgb(ImageOps.exif_transpose(image))
+    except FileNotFoundError:
+        raise PhotoError(f"{path} does not exist.") from None
+    except PermissionError:
+        raise PhotoError(f"{path} may not be read: check its permissions.") from None
+    except Image.UnidentifiedImageError:
+        raise PhotoError(f"{path} is not a photo that Pillow can read.") from None
+    except Image.DecompressionBombError:
+        raise PhotoError(f"{path} has too many pixels for a photo: save it smaller.") from None
+    except Exception as error:  # each of Pillow's decoders raises errors of its own for broken data
+        raise PhotoError(f"{path} is broken or cut short ({error}).") from None
+
+
+def read_photo(path: str | Path, image_size: int) -> np.ndarray:
+    """One photo as the networks see it, before rescaling.
+
+    Args:
+        path: a file in any format that Pillow reads.
+        image_size: height and width of the result in pixels; the photo is squeezed into the square, as in the texts.
+
+    Returns:
+        uint8, (image_size, image_size, 3), RGB, 0 to 255.
+
+    Raises:
+        PhotoError: see :func:`open_photo`.
+    """
+    return np.asarray(open_photo(path).resize((image_size, image_size), RESAMPLING))
+
+
+def _read_or_error(path: Path, image_size: int) -> np.ndarray | PhotoError:
+    try:
+        return read_photo(path, image_size)
+    except PhotoError as error:
+        return error
+
+
+def read_many(paths: list[Path], image_size: int) -> Iterator[np.ndarray | PhotoError]:
+    """For each path in turn, :func:`read_photo`'s pixels or, in their place, its error; decoded by several threads."""
+    with ThreadPoolExecutor(READERS) as pool:
+        yield from pool.map(lambda path: _read_or_error(path, image_size), paths)
+
+
+def load_photos(files: PhotoFiles, image_size: int) -> tuple[np.ndarray, PhotoFiles]:
+    """Read a whole split into memory; files that cannot be read are named, counted and left out.
+
+    Returns:
+        The pixels, uint8, (n, image_size, image_size, 3), and the files they came from, in the same order.
+
+    Raises:
+        TutorialError: no photo of a class can be read.
+    """
+    pixels = np.empty((len(files.paths), image_size, image_size, 3), np.uint8)
+    kept: list[int] = []
+    progress = ProgressLine(f"reading {files.folder}", len(files.paths))
+    for i, photo in enumerate(read_many(files.paths, image_size)):
+        if isinstance(photo, PhotoError):
+            progress.clear()
+            print(f"left out: {photo}")
+        else:
+            pixels[len(kept)] = photo
+            kept.append(i)
+        progress.update(i + 1)
+    progress.clear()
+    left = files.only(kept)
+    for name, count in left.counts().items():
+        if count == 0:
+            raise TutorialError(f"no photo in {files.folder / name} can be read: replace them with photos that open.")
+    if len(kept) < len(files.paths):
+        print(f"{len(files.paths) - len(kept)} of {len(files.paths)} files in {files.folder} were left out")
+    return pixels[: len(kept)], left
+
+
+def rescale(pixels: np.ndarray) -> np.ndarray:
+    """The texts' preprocessing: 0..255 as float32 in 0..1. Any shape."""
+    return np.asarray(pixels, np.float32) * np.float32(1 / 255)

@@ -1,0 +1,92 @@
+"""Pictures out: the augmentation sheet, the learning curves, an annotated prediction."""
+
+import textwrap
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+from PIL import Image
+
+from tutorial.command_line import TutorialError
+from tutorial.whole_file import written_whole
+
+matplotlib.use("Agg")  # draws into files, so that a machine without a screen can run the parts
+from matplotlib import pyplot as plt
+from matplotlib.backend_bases import FigureCanvasBase
+
+TRAIN_COLOUR, VALIDATION_COLOUR = "#1f77b4", "#d95f02"  # told apart in grey and by the colour-blind
+
+
+def save_jpeg(pixels: np.ndarray, path: Path) -> None:
+    """Pixels, (height, width, 3) in 0..255, as a JPEG."""
+    with written_whole(path) as beside:
+        Image.fromarray(np.uint8(np.clip(pixels, 0, 255).round())).save(beside, "JPEG", quality=90)
+
+
+def save_sheet(photos: np.ndarray, path: Path, columns: int = 7, gap: int = 6) -> None:
+    """A contact sheet, PNG, of photos (n, size, size, 3) in 0..255, row by row."""
+    size = photos.shape[1]
+    rows = -(-len(photos) // columns)
+    sheet = np.full((rows * (size + gap) + gap, columns * (size + gap) + gap, 3), 255, np.uint8)
+    for i, photo in enumerate(photos):
+        y, x = gap + i // columns * (size + gap), gap + i % columns * (size + gap)
+        sheet[y : y + size, x : x + size] = np.clip(photo, 0, 255).round()
+    with written_whole(path) as beside:
+        Image.fromarray(sheet).save(beside, "PNG")
+
+
+def _save_figure(figure, path: Path) -> None:
+    with written_whole(path) as beside:
+        figure.savefig(beside, dpi=110, facecolor="white", format=path.suffix.lstrip(".").lower())
+    plt.close(figure)
+
+
+def save_history_plot(history: dict[str, list[float]], title: str, path: Path) -> None:
+    """Accuracy and loss by epoch, train and validation, as PNG."""
+    figure, axes = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
+    figure.suptitle(title)
+    for axis, what in zip(axes, ("accuracy", "loss"), strict=True):
+        epochs = range(1, len(history[what]) + 1)
+        mark = "o" if len(epochs) == 1 else None
+        axis.plot(epochs, history[what], color=TRAIN_COLOUR, marker=mark, label="train")
+        axis.plot(epochs, history[f"val_{what}"], "--", color=VALIDATION_COLOUR, marker=mark, label="validation")
+        axis.set_xlabel("epoch")
+        axis.set_title(what)
+        axis.xaxis.get_major_locator().set_params(integer=True)
+        axis.grid(alpha=0.3)
+        axis.legend()
+    axes[0].set_ylim(top=1.02)
+    _save_figure(figure, path)
+
+
+def save_predictions(answers: list[tuple[Image.Image, str, str]], path: Path) -> None:
+    """Photos with the answer above and the file name below each, in rows of up to four.
+
+    Args:
+        answers: for each photo its picture, the answer ("calico (98.7 %)") and its file name.
+        path: where to save; the format follows the ending (PNG, JPEG, PDF, SVG, WebP ...).
+    """
+    columns = min(4, len(answers))
+    rows = -(-len(answers) // columns)
+    figure, axes = plt.subplots(
+        rows, columns, figsize=(max(4, 3 * columns), 3.4 * rows), layout="constrained", squeeze=False
+    )
+    for axis in axes.flat:
+        axis.axis("off")
+    for axis, (photo, answer, name) in zip(axes.flat, answers, strict=False):
+        axis.imshow(photo)
+        axis.set_title("\n".join(textwrap.wrap(answer, 28)), fontsize=13, parse_math=False)
+        shown = name if len(name) <= 40 else name[:18] + "..." + name[-19:]
+        axis.text(0.5, -0.03, shown, transform=axis.transAxes, ha="center", va="top", fontsize=8, parse_math=False)
+    _save_figure(figure, path)
+
+
+def check_picture_name(path: Path) -> None:
+    """Refuse a picture's file name before the work is done rather than after it.
+
+    Raises:
+        TutorialError: its ending is not that of a format that can be written.
+    """
+    endings = sorted(FigureCanvasBase.get_supported_filetypes())
+    if path.suffix.lower().lstrip(".") not in endings:
+        raise TutorialError(f"{path} does not end like a picture: use one of .{', .'.join(endings)}.")
