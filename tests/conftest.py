@@ -77,6 +77,15 @@ def odd_photos(folder: Path) -> None:
 
 
 @pytest.fixture(scope="session")
+def imagenet_file() -> Path:
+    """The real ImageNet weights, as they lie in ``weights/``; fetched there if they are not."""
+    from tutorial.imagenet import KERAS_FILE, imagenet_weights
+
+    imagenet_weights()
+    return PROJECT / "weights" / KERAS_FILE
+
+
+@pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
     """The three parts, run once from the shell, on unequal classes and a batch size that divides neither.
 

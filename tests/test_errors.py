@@ -54,7 +54,7 @@ def test_folders(data, tmp_path, sentence, part, fault):
 
 
 @pytest.mark.parametrize("part", [1, 2])
-def test_no_readable_photo(data, tmp_path, sentence, part):
+def test_no_readable_photo(imagenet_file, data, tmp_path, sentence, part):
     spoil(data / "train" / "tabby")
     line = sentence(run_part(part, data, tmp_path / "weights")).replace(os.sep, "/")
     assert "train/tabby" in line and "replace" in line

