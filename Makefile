@@ -15,11 +15,12 @@ imagenet := weights/vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5
 ifeq ($(DATA),data/drawn)
 photos := data/drawn/validation
 part3 := --epochs 10
+note := echo "These cats are drawn, not photographed: the numbers say nothing about real cats. Your own: make DATA=folder"
 endif
 
 .PHONY: all setup test lint clean
 all: setup $(photos)
-	@$(if $(photos),echo; echo "== These cats are drawn, not photographed. Your own photos: make DATA=folder")
+	@$(note)
 	@echo; echo "== Part 1: small convnet"
 	$(python) fine_tuning_VGG16_pt1.py --data "$(DATA)"
 	@echo; echo "== Part 2: bottleneck features and top model"
@@ -30,7 +31,7 @@ all: setup $(photos)
 	$(python) predict.py "$(PHOTO)" --save weights/prediction.png
 	@echo; echo "== The three models side by side"
 	$(python) -m tutorial.compare "$(PHOTO)"
-	@$(if $(photos),echo "these cats are drawn, not photographed: the numbers say nothing about real cats")
+	@$(note)
 
 setup: .venv/.installed $(imagenet)
 

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # so that "python data/draw_cats.py" finds tutorial/
-from tutorial.command_line import parser, positive_int, run, seed_number
+from tutorial.command_line import parser, positive_int, project_path, run, seed_number
 from tutorial.whole_file import written_whole
 
 SIZE = 200  # pixels a side, drawn at twice that and shrunk
@@ -92,8 +92,8 @@ def draw_cat(kind: str, rng: np.random.Generator) -> Image.Image:
 def main() -> None:
     """Draw the set."""
     p = parser("Draw calico and tabby cats to try the parts on.", "python data/draw_cats.py --data data/drawn")
-    drawn = Path(__file__).resolve().parent / "drawn"
-    p.add_argument("--data", type=Path, metavar="DIR", default=drawn, help="folder to draw into (default: data/drawn)")
+    drawn = project_path("data/drawn")
+    p.add_argument("--data", type=Path, metavar="DIR", default=drawn, help="folder to draw into (default: %(default)s)")
     p.add_argument("--train", type=positive_int, metavar="N", default=40, help="a class (default: %(default)s)")
     p.add_argument("--validation", type=positive_int, metavar="N", default=20, help="a class (default: %(default)s)")
     p.add_argument("--seed", type=seed_number, metavar="N", default=0, help="same seed, same cats (default: 0)")
