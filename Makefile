@@ -6,7 +6,7 @@
 
 PYTHON ?= python3
 DATA ?= $(if $(wildcard data/train),data,data/drawn)
-PHOTO ?= $$(find -L "$(DATA)/validation" -type f ! -name '.*' | sort | head -n 1)
+PHOTO ?= $(shell find -L "$(DATA)/validation" -type f ! -name '.*' 2>/dev/null | sort | head -n 1)
 
 python := .venv/bin/python
 imagenet := weights/vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5

@@ -15,7 +15,7 @@ def save(tmp_path, image, name="photo.png", **options):
 
 def test_plain_photo_is_pillows_own_reading(tmp_path):
     path = save(tmp_path, Image.fromarray(np.uint8(np.random.default_rng(1).integers(0, 256, (90, 120, 3)))), "a.jpg")
-    expected = np.asarray(Image.open(path).convert("RGB").resize((150, 150), Image.Resampling.BILINEAR))
+    expected = np.asarray(Image.open(path).convert("RGB").resize((150, 150), Image.Resampling.LANCZOS))
     photo = read_photo(path, 150)
     assert photo.dtype == np.uint8 and photo.shape == (150, 150, 3)
     assert np.array_equal(photo, expected)

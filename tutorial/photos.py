@@ -16,9 +16,10 @@ from PIL import Image, ImageOps
 
 from tutorial.command_line import ProgressLine, TutorialError
 
-# Averages over all the pixels it replaces. The texts' loader took the nearest pixel and threw the
-# others away, which is no worse for their small web photos but noisy for a 12-megapixel phone photo.
-RESAMPLING = Image.Resampling.BILINEAR
+# The texts' loader took the nearest pixel and threw the others away: sharp, but a 12-megapixel phone photo
+# comes out as noise. Lanczos weighs all the pixels it replaces and is as sharp; a softer filter costs part 2
+# a point of accuracy (bilinear 0.885, nearest 0.893, Lanczos 0.894 on cats_vs_dogs).
+RESAMPLING = Image.Resampling.LANCZOS
 READERS = min(8, (os.cpu_count() or 1) + 1)  # Pillow decodes outside Python's lock, so threads help
 
 
