@@ -12,7 +12,10 @@ dropout, which keeps it from leaning on any one feature. It is the baseline that
 import sys
 import time
 
+import numpy as np
+
 from tutorial.command_line import part_parser, run, same_folders
+from tutorial.photos import find_photos, load_photos
 
 # Settings: the texts' numbers
 image_size = 150  # pixels a side; every photo is squeezed into this square
@@ -33,8 +36,6 @@ def main() -> None:
     ).parse_args()
 
     # ---- The photos ----------------------------------------------------------------------------
-    from tutorial.photos import find_photos, load_photos
-
     train_files, validation_files = find_photos(args.data)
 
     # Only now, since TensorFlow takes seconds to load and a wrong --data should not.
@@ -50,8 +51,6 @@ def main() -> None:
 
     # ---- Augmentation, to look at --------------------------------------------------------------
     # Stronger than what the training uses, so that the eye sees what each warp does.
-    import numpy as np
-
     strong = Augmentation(rotation=40, shift=0.2, shear=0.2, zoom=0.2, flip=True)
     rng = np.random.default_rng(args.seed)
     views = warp(np.repeat(train_pixels[:1], preview_count, axis=0), strong.matrices(preview_count, rng))

@@ -11,6 +11,7 @@ import sys
 import time
 
 from tutorial.command_line import part_parser, run, same_folders
+from tutorial.photos import find_photos
 
 # Settings: the texts' numbers
 image_size = 150  # pixels a side; part 3 goes on with the same
@@ -28,8 +29,6 @@ def main() -> None:
     ).parse_args()
 
     # ---- The photos ----------------------------------------------------------------------------
-    from tutorial.photos import find_photos
-
     train_files, validation_files = find_photos(args.data)
 
     # Only now, since TensorFlow takes seconds to load and a wrong --data should not.

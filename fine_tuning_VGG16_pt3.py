@@ -13,6 +13,8 @@ import sys
 import time
 
 from tutorial.command_line import TutorialError, part_parser, run, same_folders
+from tutorial.photos import find_photos, load_photos
+from tutorial.weights_file import FILES, load_weights, read_about
 
 # Settings: the texts' numbers
 epochs = 30  # times that every training photo is seen
@@ -32,9 +34,6 @@ def main() -> None:
     ).parse_args()
 
     # ---- The photos, and what part 2 left ------------------------------------------------------
-    from tutorial.photos import find_photos, load_photos
-    from tutorial.weights_file import FILES, load_weights, read_about
-
     train_files, validation_files = find_photos(args.data)
     name, command = FILES["bottleneck_fc_model"]
     command += same_folders(args)

@@ -12,7 +12,11 @@ import json
 import sys
 from pathlib import Path
 
+import numpy as np
+
 from tutorial.command_line import TutorialError, parser, project_path, run
+from tutorial.photos import PhotoError, files_below, open_photo, read_many, rescale
+from tutorial.weights_file import FILES, first_command, read_about
 
 # Settings
 batch_size = 32  # photos that go through the network at once; a folder of 1,000 is read in such portions
@@ -31,8 +35,6 @@ def parse() -> argparse.Namespace:
 
 def best_weights() -> Path:
     """The best model in ``weights/``: fine-tuned, then bottleneck, then convnet."""
-    from tutorial.weights_file import FILES, first_command
-
     for name, _ in reversed(FILES.values()):
         if (path := project_path("weights") / name).exists():
             return path
@@ -45,10 +47,6 @@ def best_weights() -> Path:
 def main() -> int:
     """Answer every photo; the exit status is 2 if one of them could not be answered."""
     args = parse()
-    import numpy as np
-
-    from tutorial.photos import PhotoError, files_below, open_photo, read_many, rescale
-    from tutorial.weights_file import read_about
 
     # ---- The model and the photos --------------------------------------------------------------
     weights = args.weights or best_weights()
@@ -82,15 +80,16 @@ def main() -> int:
                     print(f"error: {pixels}", file=sys.stderr, flush=True)
                 continue
             name, probability = about.answer(next(outputs))
+            answer = f"{name} ({100 * probability:.1f} %)"
             if args.json:
-                answer = {"photo": str(photo), "class": name, "probability": probability, "model": str(weights)}
-                print(json.dumps(answer), flush=True)
+                said = {"photo": str(photo), "class": name, "probability": probability, "model": str(weights)}
+                print(json.dumps(said), flush=True)
             else:
-                print(f"{photo}: {name} ({100 * probability:.1f} %)", flush=True)
+                print(f"{photo}: {answer}", flush=True)
             if args.save and len(shown) < sheet_limit:
                 picture = open_photo(photo)
                 picture.thumbnail((600, 600))
-                shown.append((picture, f"{name} ({100 * probability:.1f} %)", photo.name))
+                shown.append((picture, answer, photo.name))
 
     # ---- The picture ---------------------------------------------------------------------------
     if shown:

@@ -17,8 +17,8 @@ from PIL import Image, ImageOps
 from tutorial.command_line import ProgressLine, TutorialError
 
 # The texts' loader took the nearest pixel and threw the others away: sharp, but a 12-megapixel phone photo
-# comes out as noise. Lanczos weighs all the pixels it replaces and is as sharp; a softer filter costs part 2
-# a point of accuracy (bilinear 0.885, nearest 0.893, Lanczos 0.894 on cats_vs_dogs).
+# comes out as noise. Lanczos weighs all the pixels it replaces and is as sharp; a softer filter would cost part 2
+# about a point of validation accuracy.
 RESAMPLING = Image.Resampling.LANCZOS
 READERS = min(8, (os.cpu_count() or 1) + 1)  # Pillow decodes outside Python's lock, so threads help
 
