@@ -143,6 +143,7 @@ def main() -> int | None:
         kept = f" {photos.count} photos are kept, and the same command continues." if photos.count else ""
         raise TutorialError(f"{error}{kept}") from None
     except KeyboardInterrupt:
+        photos = Collection(folder)  # counts again and sweeps up, wherever in the middle this came
         print(f"stopped: {photos.count} photos are in {folder}, and the same command continues.", file=sys.stderr)
         return 130
     for reason, count in left_out.most_common():

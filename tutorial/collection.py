@@ -18,8 +18,8 @@ from tutorial.whole_file import written_whole
 COLUMNS = ("file", "source_page", "author", "licence", "licence_url", "query", "sha256")
 REFUSED_COLUMNS = ("photo", "reason")
 # What is kept, and under which ending, whatever the server calls it. A short list, because Pillow also knows formats
-# that are programs (EPS) or films. MPO is the JPEG with a second picture that some cameras make.
-ENDINGS = {"JPEG": ".jpg", "MPO": ".jpg", "PNG": ".png", "WEBP": ".webp", "GIF": ".gif", "TIFF": ".tif", "BMP": ".bmp"}
+# that are programs (EPS) or films.
+ENDINGS = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp", "GIF": ".gif", "TIFF": ".tif", "BMP": ".bmp"}
 
 
 @dataclass(frozen=True)
@@ -146,7 +146,9 @@ class Collection:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # about size; open_photo() refuses what is too large
                 with Image.open(io.BytesIO(content), formats=list(ENDINGS)) as image:
-                    path = self.folder / (photo.key + ENDINGS[image.format])
+                    path = self.folder / (
+                        photo.key + ENDINGS.get(image.format, ".jpg")
+                    )  # MPO, a JPEG with two pictures
         except Exception:  # each of Pillow's decoders raises errors of its own for broken data
             return "not a photo"
         try:

@@ -247,8 +247,9 @@ class Downloader:
 
 def _retry_after(response: requests.Response) -> float | None:
     """Seconds, from either form of the Retry-After header; None without one that can be read."""
+    header = response.headers.get("Retry-After")
     try:
-        return urllib3.Retry().get_retry_after(response.raw)
+        return None if header is None else urllib3.Retry(retry_after_max=10**9).parse_retry_after(header)
     except urllib3.exceptions.InvalidHeader:
         return None
 
