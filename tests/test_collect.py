@@ -56,6 +56,9 @@ class Site(http.server.ThreadingHTTPServer):
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self.server_address[1]}"
+        self.photo_url = (
+            f"http://localhost:{self.server_address[1]}/photo"  # another host than the services', by its name
+        )
         self.found: dict[str, list[str]] = {}
         self.log: list[tuple[float, str, dict[str, str]]] = []  # time, path, query
         self.agents: set[str] = set()
@@ -141,7 +144,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             photo = {"id": name.partition(":")[0], "owner": "1@N0", "title": "", "license": "4", "ownername": AUTHOR}
             assert {"license", "owner_name", "url_c", "url_z", "url_m"} <= set(query["extras"].split(","))
             urls = {"url_c": name} if ":sizes" not in name else {"url_z": f"{name}:gone", "url_m": name}
-            photos.append(photo | {size: f"{self.server.url}/photo/{url}" for size, url in urls.items()})
+            photos.append(photo | {size: f"{self.server.photo_url}/{url}" for size, url in urls.items()})
         self.send_json({"photos": {"page": page, "pages": pages, "perpage": size, "photo": photos}, "stat": "ok"})
 
     def openverse(self, query):
@@ -154,7 +157,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             results = [
                 {
                     "id": name.partition(":")[0],
-                    "url": f"{self.server.url}/photo/{name}",
+                    "url": f"{self.server.photo_url}/{name}",
                     "foreign_landing_url": f"https://photos.example/{name.partition(':')[0]}/",
                     "creator": None if name == "anonymous" else "A. Photographer",
                     "license": "cc0" if name == "anonymous" else "by-sa",
