@@ -135,7 +135,7 @@ def main() -> int | None:
     photos = Collection(folder)
     before, left_out = photos.count, Counter()
     if photos.removed:
-        print(f"{photos.removed} photos that were removed from {folder} are not fetched again")
+        print(f"removed from {folder} earlier, so not fetched again: {photos.removed}")
     try:
         if photos.count < args.count:
             left_out = collect(args, photos)
@@ -154,7 +154,7 @@ def main() -> int | None:
     if photos.count < args.count:
         print(f"that is fewer than the {args.count} asked for, and all that these queries find: add another query")
     if photos.without_row:
-        print(f"{len(photos.without_row)} photos there have no row in attribution.csv: nobody knows their licence")
+        print(f"without a row in attribution.csv, so of unknown licence: {len(photos.without_row)}")
     print(f"next: python data/prune.py --data {shlex.quote(str(args.data))}")
     return None
 

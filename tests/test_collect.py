@@ -276,6 +276,7 @@ def names(count: int, prefix: str = "") -> list[str]:
 
 def test_flickr_two_queries_in_turn(site, tmp_path):
     site.found = {"calico cat": names(40, "1"), "calico & kitten": names(40, "2")}
+    site.delay = 0.1  # long enough for downloads to overlap
     done = collect(site, tmp_path, "flickr", "calico cat", "calico & kitten", "--count", 30)
     assert done.returncode == 0 and done.stderr == "", done.stderr
     table = sound(tmp_path)
@@ -291,7 +292,7 @@ def test_flickr_two_queries_in_turn(site, tmp_path):
     }
     assert sum(site.photos().values()) == 30, "no more is fetched than was asked for"
     assert [query["license"] for query in site.searches()] == ["4,9", "4,9"], "all rights reserved is not searched for"
-    assert site.most_at_once <= download.PER_HOST
+    assert 2 <= site.most_at_once <= download.PER_HOST
     assert all("calico-tabby-tutorial" in agent for agent in site.agents)
     assert f"next: python data/prune.py --data {tmp_path}" in done.stdout.splitlines()[-1]
     log = len(site.log)
@@ -583,8 +584,8 @@ def test_a_photo_the_reader_removed_stays_removed_and_is_replaced_by_another(sit
     (folder / removed).unlink()
     (folder / "mine.jpg").write_bytes(picture("mine"))
     done = collect(site, tmp_path, *flags)
-    assert done.returncode == 0 and "1 photos that were removed" in done.stdout
-    assert "1 photos there have no row" in done.stdout and (folder / "mine.jpg").read_bytes() == picture("mine")
+    assert done.returncode == 0 and "earlier, so not fetched again: 1\n" in done.stdout
+    assert "so of unknown licence: 1\n" in done.stdout and (folder / "mine.jpg").read_bytes() == picture("mine")
     assert not (folder / removed).exists() and len(rows(tmp_path)) == 11
     assert set(site.photos().values()) == {1}
 
