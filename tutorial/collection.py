@@ -1,0 +1,179 @@
+"""The collected photos of one class: only real ones, none twice, and each in a table with its author and licence."""
+
+import csv
+import hashlib
+import io
+import os
+import re
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+from tutorial.command_line import TutorialError
+from tutorial.photos import PhotoError, files_below, open_photo
+from tutorial.whole_file import written_whole
+
+COLUMNS = ("file", "source_page", "author", "licence", "licence_url", "query", "sha256")
+REFUSED_COLUMNS = ("photo", "reason")
+# What is kept, and under which ending, whatever the server calls it. A short list, because Pillow also knows formats
+# that are programs (EPS) or films.
+ENDINGS = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp", "GIF": ".gif", "TIFF": ".tif", "BMP": ".bmp"}
+
+
+@dataclass(frozen=True)
+class FoundPhoto:
+    """A photo that a search has found."""
+
+    key: str  # "flickr-123": unique, and fit for a file name
+    urls: tuple[str, ...]  # the file, best size first
+    source_page: str  # for people: the photo with its author and licence
+    author: str
+    licence: str
+    licence_url: str
+    query: str
+
+
+def _plain(text: str) -> str:
+    """Text for one cell: one line, no control characters, and nothing that a spreadsheet would run as a formula."""
+    text = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    return f"'{text}" if text[:1] in ("=", "+", "-", "@") else text
+
+
+class Table:
+    """A CSV file that only grows. A row is on the disk when :meth:`add` returns; one cut off by a crash is removed.
+
+    Raises:
+        TutorialError: the file has other columns, or cannot be read or written.
+    """
+
+    def __init__(self, path: Path, columns: tuple[str, ...]) -> None:
+        self.path, self.columns = path, columns
+        try:
+            content = path.read_bytes() if path.exists() else b""
+            whole = content[: content.rfind(b"\n") + 1]  # no cell has a line break, so a row is a line
+            tail = self._parse(content[len(whole) :])
+            if tail and len(tail[0]) == len(columns) and re.fullmatch("[0-9a-f]{64}", tail[0][-1]):
+                self._append(b"\n")  # an editor that leaves the last line open, not a crash
+                whole = content
+            elif len(whole) < len(content):
+                os.truncate(path, len(whole))
+            first, *rows = self._parse(whole) or [list(columns)]
+        except (OSError, csv.Error) as error:
+            error = getattr(error, "strerror", None) or error
+            raise TutorialError(f"{path} cannot be read or written ({error}).") from None
+        if tuple(first) != columns:
+            raise TutorialError(
+                f"{path} does not begin with the columns {','.join(columns)}: put the original back, "
+                "or move it away together with its photos."
+            )
+        self.rows = [dict(zip(columns, row, strict=True)) for row in rows if len(row) == len(columns)]
+
+    @staticmethod
+    def _parse(content: bytes) -> list[list[str]]:
+        text = content.decode("utf-8-sig", "replace").replace("\0", "")
+        return list(csv.reader(io.StringIO(text, newline="")))
+
+    @staticmethod
+    def _line(cells: tuple[str, ...]) -> bytes:
+        line = io.StringIO()
+        csv.writer(line, lineterminator="\n").writerow(cells)
+        return line.getvalue().encode("utf-8", "replace")
+
+    def _append(self, line: bytes) -> None:
+        with open(self.path, "ab", buffering=0) as file:
+            file.write(line)
+            os.fsync(file.fileno())
+
+    def add(self, **cells: str) -> None:
+        """Append a row: one cell for each column, cleaned of what does not belong in a table."""
+        row = {name: _plain(cells[name]) for name in self.columns}
+        line = self._line(tuple(row.values()))
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            begun = self.path.exists() and self.path.stat().st_size
+            self._append(line if begun else self._line(self.columns) + line)
+        except OSError as error:
+            raise TutorialError(f"{self.path} could not be written ({error.strerror or error}).") from None
+        self.rows.append(row)
+
+
+class Collection:
+    """The photos in a folder, with ``attribution.csv``, and with ``refused.csv`` for those that were not kept.
+
+    A photo without a row comes from a crash between the two, or from somewhere else; a row without a photo from a
+    reader who removed it. The first gets its row when the search finds it again, the second is not fetched again.
+
+    Raises:
+        TutorialError: one of the tables is not what it should be, or the folder cannot be written to.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._kept = Table(folder / "attribution.csv", COLUMNS)
+        self._refused = Table(folder / "refused.csv", REFUSED_COLUMNS)
+        for half in folder.glob(".writing-*"):  # left by a run that was killed
+            half.unlink(missing_ok=True)
+        rows = self._kept.rows
+        here = {path.relative_to(folder).as_posix(): path for path in files_below(folder)}
+        files = {row["file"] for row in rows}
+        self.count = len(files & here.keys())  # photos with a row
+        self.removed = len(files - here.keys())  # rows whose photo the reader took away
+        self.without_row = {path.stem: path for name, path in here.items() if name not in files}
+        self._keys = {Path(name).stem for name in files} | {row["photo"] for row in self._refused.rows}
+        self._pages = {row["source_page"] for row in rows}
+        self._digests = {row["sha256"] for row in rows}
+
+    def knows(self, photo: FoundPhoto) -> bool:
+        """Whether this photo was kept or refused before, here or under another source's key."""
+        page = _plain(photo.source_page.rstrip("/"))
+        return photo.key in self._keys or (page != "" and page in self._pages)
+
+    def keep(self, photo: FoundPhoto, content: bytes) -> str | None:
+        """Put a photo into the folder, and then its row into the table.
+
+        Returns:
+            None, or the reason why it is not kept.
+
+        Raises:
+            TutorialError: the disk is full, say.
+        """
+        sha256 = hashlib.sha256(content).hexdigest()
+        if sha256 in self._digests:
+            return "the same picture as another"
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # about size; open_photo() refuses what is too large
+                with Image.open(io.BytesIO(content), formats=list(ENDINGS)) as image:
+                    path = self.folder / (
+                        photo.key + ENDINGS.get(image.format, ".jpg")
+                    )  # MPO, a JPEG with two pictures
+        except Exception:  # each of Pillow's decoders raises errors of its own for broken data
+            return "not a photo"
+        try:
+            with written_whole(path) as beside:
+                beside.write_bytes(content)
+                open_photo(beside)
+        except PhotoError:
+            return "broken or cut short"
+        self._kept.add(
+            file=path.name,
+            source_page=photo.source_page.rstrip("/"),
+            author=photo.author,
+            licence=photo.licence,
+            licence_url=photo.licence_url,
+            query=photo.query,
+            sha256=sha256,
+        )
+        self.count += 1
+        self.without_row.pop(photo.key, None)
+        self._keys.add(photo.key)
+        self._pages.add(self._kept.rows[-1]["source_page"])
+        self._digests.add(sha256)
+        return None
+
+    def refuse(self, photo: FoundPhoto, reason: str) -> None:
+        """Remember a photo that cannot be kept, so that it is not fetched again."""
+        self._refused.add(photo=photo.key, reason=reason)
+        self._keys.add(photo.key)
