@@ -107,12 +107,12 @@ def read_csv(path: Path, columns: set[str]) -> list[dict[str, str]]:
             file.seek(0)
             delimiter = max(",;\t", key=head.count)
             reader = csv.DictReader(file, delimiter=delimiter, restval="")
-            rows = list(reader)
+            names, rows = reader.fieldnames or [], list(reader)
     except FileNotFoundError:
         raise TutorialError(f"there is no file {path}.") from None
     except (OSError, csv.Error) as error:
         raise TutorialError(f"{path} cannot be read as a table: restore or remove it ({error}).") from None
-    missing = sorted(columns - set(reader.fieldnames or []))
+    missing = sorted(columns - set(names))
     if missing:
         raise TutorialError(f"{path} has no column {', '.join(missing)}: restore or remove it.")
     return rows

@@ -55,13 +55,13 @@ def _card(number: int, row: dict[str, str], thumbnail: str) -> str:
     picture = f'<img alt="" src="{thumbnail}">' if thumbnail else '<span class="none">cannot be shown</span>'
     lines = "".join(f"<small>{_text(line)}</small>" for line in row["reasons"].split("; ") if line)
     if row["duplicate of"]:
-        lines += f"<small>of {_text(row['duplicate of'])}</small>"
+        lines += f"<small>copy of {_text(row['duplicate of'])}</small>"
     if row["suggestion"]:
         lines += "<small><i>suggested: take out</i></small>"
     pressed = "true" if row["mark"] else "false"
     return (
         f'<button data-row="{number}" aria-pressed="{pressed}" title="{_text(row["file"])}"><span class="pic">{picture}'
-        f"</span><b>{_text(row['file'].split('/', 1)[1])}</b><small>row {number + 2}</small>{lines}</button>"
+        f"</span><b>{_text(row['file'].removeprefix('collected/'))}</b><small>row {number + 2}</small>{lines}</button>"
     )
 
 

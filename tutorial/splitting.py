@@ -25,7 +25,8 @@ def wanted(count: int, train: int | float, validation: int | float) -> tuple[int
     for_validation = max(1, round(validation * count)) if isinstance(validation, float) else validation
     for_train = max(1, round(train * count)) if isinstance(train, float) else train
     if isinstance(train, float) and isinstance(validation, float) and train + validation <= 1 + 1e-9:
-        for_train = max(1, min(for_train, count - for_validation))  # both may have been rounded up
+        for_validation = max(1, min(for_validation, count - 1))  # both may have been rounded up
+        for_train = max(1, min(for_train, count - for_validation))
     return for_train, for_validation
 
 

@@ -19,7 +19,8 @@ LAYER = "block5_conv3"  # 512 channels; the maximum of each over the photo: "is 
 BATCH_SIZE = 16  # photos at a time
 
 FEWEST = 20  # photos of a class, below which "unlike the others" means little
-SUSPECTS = 0.05  # share of the class that each round takes for intruders
+SUSPECTS = 0.05  # share of the class that each round takes for intruders ...
+FEWEST_SUSPECTS = 4  # ... but a probe learns nothing from two photos
 ROUNDS = 3
 RIDGE = 1.0  # strength of the probe's regularisation, in mean squared lengths of a feature vector
 
@@ -113,6 +114,6 @@ def unlikeness(features: np.ndarray) -> np.ndarray:
     scores = distance
     for _ in range(ROUNDS):
         suspect = np.zeros(len(features), bool)
-        suspect[np.argsort(-scores, kind="stable")[: max(1, round(SUSPECTS * len(features)))]] = True
+        suspect[np.argsort(-scores, kind="stable")[: max(FEWEST_SUSPECTS, round(SUSPECTS * len(features)))]] = True
         scores = _standard(_standard(_probe(features, suspect)) + 0.5 * distance)
     return scores
