@@ -6,7 +6,7 @@ import numpy as np
 
 from tutorial.command_line import TutorialError
 
-TRIES = 200  # orders that are tried; without large groups of copies the first one does
+TRIES = 1000  # orders that are tried; without large groups of copies the first one does
 
 
 def amount(text: str) -> int | float:
@@ -58,11 +58,12 @@ def deal(
                 "such as --train 0.8 --validation 0.2."
             )
     rng = np.random.default_rng(seed)
-    for _ in range(TRIES):
+    for attempt in range(TRIES):
         order = [groups[i] for i in rng.permutation(len(groups))]
         sides: tuple[list[int], list[int]] = ([], [])
         # Validation, the smaller side, draws first: whole groups that fit, and only then a part of one that does not.
-        for whole in (True, False):
+        # Where that leaves too little for train, every other attempt takes parts at once.
+        for whole in (True, False) if attempt % 2 == 0 else (False,):
             order = _draw(names, order, {name: count for name, (_, count) in counts.items()}, sides[1], whole)
         _draw(names, order, {name: count for name, (count, _) in counts.items()}, sides[0], False)
         if all(
