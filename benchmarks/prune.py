@@ -133,7 +133,8 @@ def copies_table(datasets: Path) -> list[str]:
         "## Copies found, by how many of the 128 bits may differ",
         "",
         f"{len(photos)} photos, {len(photos) * (len(photos) - 1) // 2:,} pairs; {same} pairs, the photos that "
-        f"are in both sets, do not differ at all. Copies are made of {len(sample)} of them. prune.py and split.py allow {NEAR} bits.",
+        f"are in both sets, do not differ at all. Copies are made "
+        f"of {len(sample)} photos. prune.py and split.py allow {NEAR} bits.",
         "",
         "| copy | " + " | ".join(map(str, near)) + " |",
         "|---|" + "---|" * len(near),

@@ -35,7 +35,7 @@ from tutorial.whole_file import written_whole
 TINY = 75  # pixels, the shorter side: half of what the networks look at
 RANKED = 0.10  # share of each class that is shown as unlike it; nearly all intruders are in it: benchmarks/prune.md
 SHOWN = 1000  # photos in one section of the contact sheet; the table lists all
-RANKED_A_SECOND = 6  # photos on two cores, to say beforehand how long it will take
+RANKED_A_SECOND = 5  # photos on two cores, to say beforehand how long it will take
 COLUMNS = ["file", "class", "reasons", "score", "duplicate of", "suggestion", "mark"]
 
 # What can be wrong, most suspicious first: the sections of the contact sheet.
@@ -190,13 +190,13 @@ def main() -> None:
     p.add_argument("--no-ranking", action="store_true", help="leave out VGG16: seconds instead of minutes")
     do = p.add_mutually_exclusive_group()
     text = "move the photos marked in CSV (default: DIR/prune.csv) to DIR/pruned/<class>/"
-    do.add_argument("--apply", nargs="?", type=Path, const=Path("prune.csv"), metavar="CSV", help=text)
+    do.add_argument("--apply", nargs="?", type=Path, const=Path(), metavar="CSV", help=text)
     do.add_argument("--undo", action="store_true", help="move everything in DIR/pruned back")
     args = p.parse_args()
     if args.undo:
         undo(args.data)
     elif args.apply is not None:
-        apply(args.data, args.data / "prune.csv" if args.apply == Path("prune.csv") else args.apply)
+        apply(args.data, args.data / "prune.csv" if args.apply == Path() else args.apply)
     else:
         look(args.data, not args.no_ranking)
 

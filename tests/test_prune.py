@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import PROJECT, SHARED, draw, run
+from conftest import PROJECT, SHARED, paint, run
 from PIL import Image, ImageEnhance, ImageOps
 
 from tutorial.duplicates import NEAR, fingerprint, groups, near_pairs
@@ -53,7 +53,7 @@ def content(data):
 def faulty(tmp_path_factory):
     """A collection with one of each fault in it, looked at once."""
     data = tmp_path_factory.mktemp("faulty")
-    draw(data / "collected", calico=8, tabby=8)
+    paint(data / "collected", calico=8, tabby=8)
     calico, tabby = data / "collected" / "calico", data / "collected" / "tabby"
     cat = Image.open(calico / "calico1.jpg")
     cat.resize((150, 150)).save(
@@ -149,7 +149,7 @@ def test_marks_survive_another_look_and_are_moved_and_moved_back(faulty, tmp_pat
     before = content(data)
     files = ("collected/tabby/cut.jpg", "collected/calico/again.jpg")
     mark(data, *files, delimiter=";")  # as a German spreadsheet saves it
-    draw(data / "more", tabby=9)
+    paint(data / "more", tabby=9)
     shutil.copy(data / "more" / "tabby" / "tabby8.jpg", data / "collected" / "tabby" / "new.jpg")
     shutil.rmtree(data / "more")
     before["collected/tabby/new.jpg"] = (data / "collected" / "tabby" / "new.jpg").read_bytes()
@@ -172,7 +172,7 @@ def test_marks_survive_another_look_and_are_moved_and_moved_back(faulty, tmp_pat
 
 
 def test_nothing_is_overwritten_either_way(tmp_path, sentence):
-    draw(tmp_path / "collected", calico=3, tabby=1)
+    paint(tmp_path / "collected", calico=3, tabby=1)
     file = "collected/calico/calico0.jpg"
     assert prune(tmp_path).returncode == 0
     contents = []
@@ -195,7 +195,7 @@ def test_nothing_is_overwritten_either_way(tmp_path, sentence):
 def test_kill_9_half_way_is_continued_or_undone(tmp_path, what, after):
     """The process kills itself when it has renamed so many photos: 0 is after the plan is saved, before the first."""
     data, spy = tmp_path / "data", tmp_path / "spy"
-    draw(data / "collected", calico=3, tabby=3)
+    paint(data / "collected", calico=3, tabby=3)
     before = content(data)
     assert prune(data).returncode == 0
     mark(data, *(f"collected/{name}/{name}{i}.jpg" for name in ("calico", "tabby") for i in (0, 1)))
@@ -232,7 +232,7 @@ def test_kill_9_half_way_is_continued_or_undone(tmp_path, what, after):
 @pytest.mark.parametrize("where", ["prune.csv", "moved.csv"])
 def test_paths_out_of_the_folder_are_refused(tmp_path, sentence, file, where):
     data = tmp_path / "data"
-    draw(data / "collected", calico=1)
+    paint(data / "collected", calico=1)
     (tmp_path / "outside.jpg").write_bytes(b"mine")
     if os.name == "posix":
         (data / "collected" / "link").symlink_to(tmp_path)
@@ -256,7 +256,7 @@ def test_what_a_reader_can_get_wrong(tmp_path, sentence):
     data = tmp_path / "data"
     assert "collected" in sentence(prune(data)) and "--data" in sentence(prune(data))
     assert "there is no file" in sentence(prune(data, "--apply"))
-    draw(data / "collected", calico=1, tabby=1)
+    paint(data / "collected", calico=1, tabby=1)
     for text, words in (
         ("file,mark\ncollected/calico/calico0.jpg,yes\n", ["'yes'", "row 2", "write x"]),
         ("file,mark\ncollected/calico/gone.jpg,x\n", ["gone.jpg", "run prune.py again"]),
@@ -272,7 +272,7 @@ def test_what_a_reader_can_get_wrong(tmp_path, sentence):
 
 
 def test_without_the_package_one_sentence_names_the_remedy(tmp_path, sentence):
-    draw(tmp_path / "collected", calico=1, tabby=1)
+    paint(tmp_path / "collected", calico=1, tabby=1)
     (tmp_path / "imagehash.py").write_text("raise ImportError")
     for script in ("data/prune.py", "data/split.py"):
         line = sentence(run(script, "--data", tmp_path, env={"PYTHONPATH": str(tmp_path)}))
@@ -282,10 +282,10 @@ def test_without_the_package_one_sentence_names_the_remedy(tmp_path, sentence):
 @pytest.mark.parametrize("collected", [True, False])
 def test_a_leak_is_found(tmp_path, collected):
     """A mirrored copy of a training photo among the validation photos; with and without collected photos beside."""
-    draw(tmp_path / "train", calico=3, tabby=3)
-    draw(tmp_path / "validation", calico=2, tabby=2)
+    paint(tmp_path / "train", calico=3, tabby=3)
+    paint(tmp_path / "validation", calico=2, tabby=2)
     if collected:
-        draw(tmp_path / "collected", calico=3, tabby=3)
+        paint(tmp_path / "collected", calico=3, tabby=3)
     ImageOps.mirror(Image.open(tmp_path / "train" / "tabby" / "tabby1.jpg")).save(
         tmp_path / "validation" / "tabby" / "leak.jpg", quality=80
     )
@@ -300,7 +300,7 @@ def test_a_leak_is_found(tmp_path, collected):
 
 
 def test_looking_does_not_load_tensorflow(tmp_path):
-    draw(tmp_path / "collected", calico=1, tabby=1)
+    paint(tmp_path / "collected", calico=1, tabby=1)
     code = f"import sys; sys.argv = ['prune.py', '--data', {str(tmp_path)!r}, '--no-ranking']\n"
     code += (
         "sys.path.insert(0, 'data'); import prune; prune.main(); assert not {'tensorflow', 'keras'} & set(sys.modules)"
@@ -376,12 +376,12 @@ def test_the_probe_predicts_each_photo_without_having_seen_it():
 
 @pytest.mark.shared
 def test_dogs_among_cats_are_ranked_first(imagenet_file, tmp_path):
-    """4 dogs among 76 tabbies with the real VGG16; benchmarks/prune.py measures it on all photos and many seeds."""
+    """3 dogs among 57 tabbies with the real VGG16; benchmarks/prune.py measures it on all photos and many seeds."""
     folder = tmp_path / "collected" / "tabby"
     folder.mkdir(parents=True)
     (tmp_path / "collected" / "calico").mkdir()
-    cats = sorted((SHARED / "calico_tabby" / "train" / "tabby").glob("*.jpg"))[:76]
-    dogs = sorted((SHARED / "cats_vs_dogs" / "validation" / "dogs").glob("*.jpg"))[:4]
+    cats = sorted((SHARED / "calico_tabby" / "train" / "tabby").glob("*.jpg"))[:57]
+    dogs = sorted((SHARED / "cats_vs_dogs" / "validation" / "dogs").glob("*.jpg"))[:3]
     for path in cats + dogs:
         (folder / path.name).symlink_to(path) if os.name == "posix" else shutil.copy(path, folder)
     shutil.copy(cats[0], tmp_path / "collected" / "calico")
@@ -390,9 +390,9 @@ def test_dogs_among_cats_are_ranked_first(imagenet_file, tmp_path):
     assert "calico has 1 photos, fewer than 20: not ranked" in done.stdout
     rows = table(tmp_path)
     scores = {Path(file).name: float(row["score"]) for file, row in rows.items() if row["score"]}
-    assert len(scores) == 80
-    first = sorted(scores, key=scores.get, reverse=True)[:8]
-    assert sum(name.startswith("dog") for name in first) >= 3  # of 4; by chance 0.4
+    assert len(scores) == 60
+    first = sorted(scores, key=scores.get, reverse=True)[:6]
+    assert sum(name.startswith("dog") for name in first) >= 2  # of 3; by chance 0.3
     assert {Path(f).name for f, row in rows.items() if "unlike" in row["reasons"]} == set(first)
     again = prune(tmp_path, "--ranking")
     assert again.returncode == 0 and {f: r["score"] for f, r in table(tmp_path).items()} == {

@@ -9,7 +9,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from conftest import draw, run
+from conftest import paint, run
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -119,8 +119,8 @@ def test_fractions(count, percent):
 
 @pytest.fixture
 def collected(tmp_path):
-    """12 and 15 drawn cats, copies among them, one unreadable file, one attribution."""
-    draw(tmp_path / "collected", calico=12, tabby=15)
+    """12 and 15 painted pictures, copies among them, one unreadable file, one attribution."""
+    paint(tmp_path / "collected", calico=12, tabby=15)
     calico = tmp_path / "collected" / "calico"
     for i in range(3):
         Image.open(calico / "calico0.jpg").resize((150 + 10 * i, 150 + 10 * i)).save(calico / f"copy{i}.PNG")
