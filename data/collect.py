@@ -18,21 +18,21 @@ from collections.abc import Iterator
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # so that "python data/collect.py" finds tutorial/
-from tutorial.collection import Collection, FoundPhoto
 from tutorial.command_line import TutorialError, parser, positive_int, project_path, run
+from tutorial.dataset.collection import Collection, FoundPhoto
 
 try:
     from tqdm import tqdm
 
-    from tutorial.download import Downloader, RefusedError, UnavailableError, check_url, in_threads
-    from tutorial.photo_sources import FLICKR_URL, OPENVERSE_URL, SPACING, Flickr, Openverse, in_turn
+    from tutorial.dataset.download import Downloader, RefusedError, UnavailableError, check_url, in_threads
+    from tutorial.dataset.photo_sources import FLICKR_URL, OPENVERSE_URL, SPACING, Flickr, Openverse, in_turn
 except ModuleNotFoundError as missing:
     install = 'run "make data-tools", or "python -m pip install -r requirements-data.txt"'
     print(f"error: collecting photos needs the package {missing.name}: {install}.", file=sys.stderr)
     sys.exit(2)
 
 COUNT = 1500  # photos a class: 1,000 to train on, 300 to validate with, and some for prune.py to sort out
-AT_A_TIME = 8  # downloads under way; tutorial/download.py lets at most 4 of them go to one host
+AT_A_TIME = 8  # downloads under way; tutorial/dataset/download.py lets at most 4 of them go to one host
 PHOTO_BYTES = 20_000_000  # no larger file is read: Flickr's 800-pixel photos have about 0.2 MB, but originals vary
 GIVE_UP = 20  # photos in a row that could not be fetched: then it is the network, not the photos
 LATER = "could not be had this time: the next run tries again"

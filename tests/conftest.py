@@ -50,6 +50,16 @@ def draw(folder: Path, **counts: int) -> None:
             draw_cat(name, rng).save(folder / name / f"{name}{i}.jpg")
 
 
+def paint(folder: Path, **counts: int) -> None:
+    """Paint pictures that no hash takes for copies into ``folder/<class>/``, so many of each: soft random colours."""
+    for name, count in counts.items():
+        (folder / name).mkdir(parents=True)
+        for i in range(count):
+            rng = np.random.default_rng([*folder.name.encode(), *name.encode(), i])
+            colours = Image.fromarray(np.uint8(rng.integers(0, 256, (9, 9, 3))))
+            colours.resize((200, 180), Image.Resampling.BICUBIC).save(folder / name / f"{name}{i}.jpg")
+
+
 def history(weights: Path, model: str) -> list[dict[str, float]]:
     """The rows of a part's CSV."""
     with open(weights / f"{model}.csv", newline="") as file:

@@ -22,11 +22,11 @@ import pytest
 from conftest import PROJECT
 from PIL import Image
 
-from tutorial import download
-from tutorial.collection import Collection
 from tutorial.command_line import TutorialError
-from tutorial.download import Downloader, RefusedError, UnavailableError
-from tutorial.photo_sources import Flickr, Openverse
+from tutorial.dataset import download
+from tutorial.dataset.collection import Collection
+from tutorial.dataset.download import Downloader, RefusedError, UnavailableError
+from tutorial.dataset.photo_sources import Flickr, Openverse
 
 LICENCES = [
     {"id": 0, "name": "All Rights Reserved", "url": ""},

@@ -8,9 +8,9 @@ import json
 import re
 from collections.abc import Callable, Iterator
 
-from tutorial.collection import FoundPhoto
 from tutorial.command_line import TutorialError, duration
-from tutorial.download import Downloader, RefusedError, UnavailableError
+from tutorial.dataset.collection import FoundPhoto
+from tutorial.dataset.download import Downloader, RefusedError, UnavailableError
 
 FLICKR_URL = "https://api.flickr.com/services/rest/"
 FLICKR_PAGE = 500  # photos, the most Flickr gives

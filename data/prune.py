@@ -1,0 +1,205 @@
+"""Find the photos that a person should look at, and take out the ones that person marks.
+
+    python data/prune.py --data data                look; writes prune.html and prune.csv, moves nothing
+    python data/prune.py --data data --apply        move the marked photos to data/pruned/
+    python data/prune.py --data data --undo         move them all back
+
+A search for "calico cat" also brings broken files, the same photo five times, dogs, mugs and drawings. Files
+that cannot be read, are tiny, or are copies are found for certain; what does not belong is ranked, by how
+unlike the rest of its class ImageNet's VGG16 finds it. Nothing is deleted, ever.
+"""
+
+import sys
+from collections import Counter
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # so that "python data/prune.py" finds tutorial/
+from tutorial.command_line import TutorialError, duration, parser, project_path, run
+from tutorial.dataset.contact_sheet import Section, write_contact_sheet
+from tutorial.dataset.duplicates import near_groups
+from tutorial.dataset.photo_folders import (
+    COLLECTED,
+    PRUNED,
+    TRAIN,
+    VALIDATION,
+    Photo,
+    look_at,
+    next_command,
+    photo_files,
+    write_csv,
+)
+from tutorial.dataset.pruned import marks, move_back, move_out
+from tutorial.dataset.unlike import FEWEST, photo_features, unlikeness
+from tutorial.whole_file import written_whole
+
+TINY = 75  # pixels, the shorter side: half of what the networks look at
+RANKED = 0.10  # share of each class that is shown as unlike it; nearly all intruders are in it: benchmarks/prune.md
+SHOWN = 1000  # photos in one section of the contact sheet; the table lists all
+RANKED_A_SECOND = 5  # photos on two cores, to say beforehand how long it will take
+COLUMNS = ["file", "class", "reasons", "score", "duplicate of", "suggestion", "mark"]
+
+# What can be wrong, most suspicious first: the sections of the contact sheet.
+KINDS = [
+    ("Unreadable files", "They cannot be decoded to the end; the parts would leave them out."),
+    ("Tiny photos", f"The shorter side is under {TINY} pixels."),
+    ("In train and validation", "A photo that was trained on inflates the validation accuracy: take one of them out."),
+    ("In two classes", "The same photo under both names: take out the wrong one, or both."),
+    ("Duplicates", "The best copy first. split.py keeps copies on one side, but each counts as a photo."),
+    ("Unlike their class", "The most unlike first. Most of them do belong: mark those that do not show the class."),
+]
+UNREADABLE, TINY_ONE, LEAK, BOTH, COPY, UNLIKE, FINE = range(len(KINDS) + 1)
+Row = dict[str, str | int]  # of the table, and its kind
+
+
+def add(row: Row, kind: int, reason: str, suggest: bool = False) -> None:
+    """Note one more reason why a person should look at a photo."""
+    row["reasons"] = f"{row['reasons']}; {reason}" if row["reasons"] else reason
+    row["kind"] = min(row["kind"], kind)
+    row["suggestion"] = "x" if suggest else row["suggestion"]
+
+
+def describe(photos: list[Photo], leaks_only: bool = False) -> dict[str, Row]:
+    """What is certain about each photo: its row of the table, by its file.
+
+    Args:
+        photos: those that are compared with each other.
+        leaks_only: look for nothing but copies in train and validation.
+    """
+    rows: dict[str, Row] = {
+        p.file: dict.fromkeys(COLUMNS, "") | {"file": p.file, "class": p.class_name, "kind": FINE} for p in photos
+    }
+    for photo in [] if leaks_only else photos:
+        if photo.error:
+            add(rows[photo.file], UNREADABLE, f"unreadable: it {photo.error}", suggest=True)
+        elif min(photo.width, photo.height) < TINY:
+            add(rows[photo.file], TINY_ONE, f"tiny: {photo.width} x {photo.height}", suggest=True)
+    readable = [photo for photo in photos if not photo.error]
+    for group in near_groups([photo.fingerprint for photo in readable]):
+        # The largest of the copies is the one to keep.
+        best, *others = sorted((readable[i] for i in group), key=lambda p: (-p.width * p.height, -p.bytes, p.file))
+        leak = len({photo.stage for photo in [best, *others]}) > 1
+        both = len({photo.class_name for photo in [best, *others]}) > 1
+        if not others or (leaks_only and not leak):
+            continue
+        for photo in [best, *others]:
+            if leak:
+                add(rows[photo.file], LEAK, "in train and validation")
+            if both:
+                add(rows[photo.file], BOTH, "in two classes")
+        add(rows[best.file], COPY, f"the best of {len(group)} copies")
+        for photo in others:
+            copy = "exact duplicate" if photo.sha256 == best.sha256 else "near duplicate"
+            # Which of two classes is right, or on which side a photo should stay, is the reader's to say.
+            add(rows[photo.file], COPY, copy, suggest=not (leak or both))
+            rows[photo.file]["duplicate of"] = best.file
+    return rows
+
+
+def rank(data: Path, photos: list[Photo], rows: dict[str, Row]) -> None:
+    """Score every readable photo, and name the most unlike tenth of each class."""
+    readable = [photo for photo in photos if not photo.error]
+    print(
+        f"ranking {len(readable)} photos with VGG16: about {duration(len(readable) / RANKED_A_SECOND)} on two cores, "
+        "less for those it has seen before (--no-ranking leaves it out)",
+        flush=True,
+    )
+    paths, digests = [data / photo.file for photo in readable], [photo.sha256 for photo in readable]
+    features = photo_features(paths, digests, data / "prune.npz")
+    for name, count in sorted(Counter(photo.class_name for photo in readable).items()):
+        if count < FEWEST:
+            print(f"{name} has {count} photos, fewer than {FEWEST}: not ranked")
+            continue
+        here = [i for i, photo in enumerate(readable) if photo.class_name == name]
+        scores = unlikeness(features[here])
+        for place, k in enumerate((-scores).argsort(kind="stable")):
+            row = rows[readable[here[k]].file]
+            row["score"] = f"{scores[k]:.3f}"
+            if place < round(RANKED * count):
+                add(row, UNLIKE, "unlike its class")
+
+
+def suspicion(row: Row) -> tuple:
+    """The order of the table: by kind, copies after the photo they are copies of, then the most unlike first."""
+    copies = LEAK <= row["kind"] <= COPY
+    together = (row["duplicate of"] or row["file"], bool(row["duplicate of"])) if copies else ()
+    return row["kind"], together, -float(row["score"] or 0), row["file"]
+
+
+def look(data: Path, ranking: bool) -> None:
+    """Look at every photo; write the table and the contact sheet."""
+    table, page = data / "prune.csv", data / "prune.html"
+    kept = marks(table) if table.exists() else {}  # what the reader has marked already
+    collected, split = photo_files(data, COLLECTED), photo_files(data, TRAIN) + photo_files(data, VALIDATION)
+    if not collected + split:
+        raise TutorialError(f"{data / COLLECTED} has no photos in class folders: collect some, or name another --data.")
+    photos = look_at(data, collected or split)
+    rows = describe(photos)
+    if ranking:
+        rank(data, photos, rows)
+    if collected and split:  # split.py makes them of the collected ones: only a leak is news
+        leaks = describe(look_at(data, split), leaks_only=True)
+        rows |= {file: row for file, row in leaks.items() if row["kind"] == LEAK}
+    for file, row in rows.items():
+        row["mark"] = kept.get(file, "")
+
+    ordered = sorted(rows.values(), key=suspicion)
+    of_kind = [[i for i, row in enumerate(ordered) if row["kind"] == kind] for kind in range(len(KINDS))]
+    with written_whole(table) as beside:
+        write_csv(beside, COLUMNS, ordered)
+    sections = [Section(*words, found[:SHOWN]) for words, found in zip(KINDS, of_kind, strict=True)]
+    write_contact_sheet(page, data, f"What to look at in {data}", ordered, COLUMNS, sections)
+    counts = [f"{len(found)} {title.lower()}" for (title, _), found in zip(KINDS, of_kind, strict=True)]
+    print(f"{len(photos)} photos: {', '.join(counts)}")
+    print(f"look at {page}; mark what should go with an x in {table}, or click there and save it")
+    print(f"then: {next_command('data/prune.py', data, '--apply')}")
+    print(f"next: {next_command('data/split.py', data)}")
+
+
+def apply(data: Path, table: Path) -> None:
+    """Move what is marked."""
+    marked = [file for file, mark in marks(table).items() if mark]
+    moved = move_out(data, marked, table)
+    already = f"; the other {len(marked) - moved} are there already" if moved < len(marked) else ""
+    print(f"moved {moved} of {len(marked)} marked photos to {data / PRUNED}{already}")
+    print(f"undo: {next_command('data/prune.py', data, '--undo')}")
+    print(f"next: {next_command('data/split.py', data)}")
+
+
+def undo(data: Path) -> None:
+    """Move everything back."""
+    moved, stay = move_back(data)
+    print(f"moved {moved} photos back from {data / PRUNED}")
+    if stay:
+        raise TutorialError(
+            f"{len(stay)} photos stay in {data / PRUNED}, {stay[0]} the first, because other files have taken their "
+            "places: move those away and run this again."
+        )
+    print(f"next: {next_command('data/prune.py', data)}")
+
+
+def main() -> None:
+    """Look, apply or undo."""
+    p = parser("Find the photos to look at; take out the marked ones.", "python data/prune.py --data data --apply")
+    p.add_argument(
+        "--data",
+        type=Path,
+        metavar="DIR",
+        default=project_path("data"),
+        help="folder with collected/<class>/, or train/<class>/ and validation/<class>/ (default: %(default)s)",
+    )
+    p.add_argument("--no-ranking", action="store_true", help="leave out VGG16: seconds instead of minutes")
+    do = p.add_mutually_exclusive_group()
+    text = "move the photos marked in CSV (default: DIR/prune.csv) to DIR/pruned/<class>/"
+    do.add_argument("--apply", nargs="?", type=Path, const=Path(), metavar="CSV", help=text)
+    do.add_argument("--undo", action="store_true", help="move everything in DIR/pruned back")
+    args = p.parse_args()
+    if args.undo:
+        undo(args.data)
+    elif args.apply is not None:
+        apply(args.data, args.data / "prune.csv" if args.apply == Path() else args.apply)
+    else:
+        look(args.data, not args.no_ranking)
+
+
+if __name__ == "__main__":
+    sys.exit(run(main))

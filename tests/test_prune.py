@@ -1,0 +1,400 @@
+"""data/prune.py on real files: what it finds, what it says, and that nothing is ever lost."""
+
+import base64
+import csv
+import io
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import PROJECT, SHARED, paint, run
+from PIL import Image, ImageEnhance, ImageOps
+
+from tutorial.dataset.duplicates import NEAR, fingerprint, groups, near_pairs
+
+
+def prune(data, *flags, **more):
+    ranking = [] if {"--apply", "--undo", "--ranking"} & set(flags) else ["--no-ranking"]
+    return run("data/prune.py", "--data", data, *ranking, *(flag for flag in flags if flag != "--ranking"), **more)
+
+
+def table(data):
+    with open(data / "prune.csv", encoding="utf-8-sig", newline="") as file:
+        return {row["file"]: row for row in csv.DictReader(file)}
+
+
+def mark(data, *files, delimiter=","):
+    """Mark rows as a person does in a spreadsheet."""
+    rows = list(table(data).values())
+    with open(data / "prune.csv", "w", encoding="utf-8-sig", newline="") as file:
+        writer = csv.DictWriter(file, rows[0], delimiter=delimiter)
+        writer.writeheader()
+        writer.writerows(row | {"mark": "X " if row["file"] in files else row["mark"]} for row in rows)
+
+
+def content(data):
+    """Every photo's place and bytes, apart from what prune.py writes."""
+    return {
+        path.relative_to(data).as_posix(): path.read_bytes()
+        for path in data.rglob("*")
+        if path.is_file() and path.suffix not in (".csv", ".html", ".npz")
+    }
+
+
+@pytest.fixture(scope="module")
+def faulty(tmp_path_factory):
+    """A collection with one of each fault in it, looked at once."""
+    data = tmp_path_factory.mktemp("faulty")
+    paint(data / "collected", calico=8, tabby=8)
+    calico, tabby = data / "collected" / "calico", data / "collected" / "tabby"
+    cat = Image.open(calico / "calico1.jpg")
+    cat.resize((150, 150)).save(
+        calico / "smaller <img src=x onerror=alert(1)>&.jpg" if os.name == "posix" else calico / "s.jpg"
+    )
+    shutil.copy(calico / "calico2.jpg", calico / "again.jpg")
+    ImageOps.mirror(Image.open(calico / "calico4.jpg")).save(calico / "mirrored.png")
+    shutil.copy(calico / "calico3.jpg", tabby / "wrong.jpg")
+    whole = (tabby / "tabby0.jpg").read_bytes()
+    (tabby / "cut.jpg").write_bytes(whole[: len(whole) // 2])
+    (tabby / "empty.jpg").write_bytes(b"")
+    (tabby / "page.jpg").write_text("<html>404</html>")
+    Image.open(tabby / "tabby7.jpg").crop((0, 0, 40, 60)).save(tabby / "icon.png")
+    before = content(data)
+    done = prune(data)
+    assert done.returncode == 0, done.stderr
+    assert content(data) == before  # looking moves nothing
+    return data, done.stdout
+
+
+def test_it_names_every_fault_and_no_other_photo(faulty):
+    data, printed = faulty
+    rows = table(data)
+    assert len(rows) == 24
+    said = {file.removeprefix("collected/"): row["reasons"] for file, row in rows.items() if row["reasons"]}
+    smaller = next(file for file in said if file.startswith("calico/s"))
+    assert all(said[f"tabby/{name}.jpg"].startswith("unreadable: it ") for name in ("cut", "empty", "page"))
+    assert said["tabby/icon.png"] == "tiny: 40 x 60"
+    assert said["calico/again.jpg"] == "the best of 2 copies" and said["calico/calico2.jpg"] == "exact duplicate"
+    assert (
+        said[smaller]
+        == said["calico/mirrored.png"].replace("the best of 2 copies", "near duplicate")
+        == "near duplicate"
+    )
+    assert said["calico/calico3.jpg"] == "in two classes; the best of 2 copies"
+    assert said["tabby/wrong.jpg"] == "in two classes; exact duplicate"
+    assert len(said) == 12  # those, and calico1 and calico4, whose copies are there
+    assert rows["collected/tabby/wrong.jpg"]["duplicate of"] == "collected/calico/calico3.jpg"
+    assert not any(row["mark"] for row in rows.values())  # a suggestion is not a mark
+    suggested = {file for file, row in rows.items() if row["suggestion"]}
+    assert len(suggested) == 7 and "collected/tabby/wrong.jpg" not in suggested  # which class is right is not known
+    kinds = [row["reasons"][:6] for row in rows.values()]
+    assert kinds[:4] == ["unread"] * 3 + ["tiny: "] and kinds[-1] == ""
+    assert "24 photos: 3 unreadable files, 1 tiny photos, 0 in train and validation, 2 in two classes, 6 dup" in printed
+    assert printed.splitlines()[-1] == f"next: python data/split.py --data {data}"
+
+
+class Page(HTMLParser):
+    """What a browser would make of the page: its tags, and what the photos' buttons and the script hold."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.titles, self.pictures, self.table, self.inside = set(), [], [], "", ""
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        attributes = dict(attributes)
+        self.tags.add(tag)
+        self.inside = attributes.get("id", "")
+        if tag == "img":
+            self.pictures.append(attributes["src"])
+        if "data-row" in attributes:
+            self.titles.append(attributes["title"])
+
+    def handle_endtag(self, tag):
+        self.inside = ""
+
+    def handle_data(self, data):
+        if self.inside == "table":
+            self.table += data
+
+
+def test_the_contact_sheet_holds_everything_and_runs_nothing_from_a_file_name(faulty):
+    data, _ = faulty
+    text = (data / "prune.html").read_bytes().decode("ascii")
+    page = Page(text)
+    rows = table(data)
+    assert page.titles == [file for file, row in rows.items() if row["reasons"]]  # the table's order
+    assert len(page.pictures) == 9  # 12 less the unreadable ones
+    for picture in page.pictures:
+        kind, data_ = picture.split(",", 1)
+        assert kind == "data:image/jpeg;base64"
+        assert max(Image.open(io.BytesIO(base64.b64decode(data_))).size) <= 180
+    assert "onerror=" not in re.sub(r"&lt;.*?&gt;|\\u003c[^\"]*|title=\"[^\"]*\"", "", text)
+    assert not re.search(r"https?:|//[a-z]", text)
+    names, *values = json.loads(page.table)
+    assert [dict(zip(names, row, strict=True)) for row in values] == list(rows.values())
+
+
+def test_marks_survive_another_look_and_are_moved_and_moved_back(faulty, tmp_path):
+    data = tmp_path / "data"
+    shutil.copytree(faulty[0], data)
+    before = content(data)
+    files = ("collected/tabby/cut.jpg", "collected/calico/again.jpg")
+    mark(data, *files, delimiter=";")  # as a German spreadsheet saves it
+    paint(data / "more", tabby=9)
+    shutil.copy(data / "more" / "tabby" / "tabby8.jpg", data / "collected" / "tabby" / "new.jpg")
+    shutil.rmtree(data / "more")
+    before["collected/tabby/new.jpg"] = (data / "collected" / "tabby" / "new.jpg").read_bytes()
+    assert prune(data).returncode == 0
+    assert {file for file, row in table(data).items() if row["mark"] == "x"} == set(files)
+    assert "collected/tabby/new.jpg" in table(data)
+
+    for moved in (2, 0):  # a second time there is nothing left to do
+        done = prune(data, "--apply")
+        assert f"moved {moved} of 2 marked photos" in done.stdout, done.stderr
+        after = content(data)
+        assert {f.replace("collected", "pruned"): before[f] for f in files}.items() <= after.items()
+        assert not set(files) & set(after) and len(after) == len(before)
+    assert prune(data).returncode == 0 and not set(files) & set(table(data))
+
+    done = prune(data, "--undo")
+    assert "moved 2 photos back" in done.stdout and content(data) == before
+    assert not (data / "pruned").exists()
+    assert "moved 0 photos back" in prune(data, "--undo").stdout
+
+
+def test_nothing_is_overwritten_either_way(tmp_path, sentence):
+    paint(tmp_path / "collected", calico=3, tabby=1)
+    file = "collected/calico/calico0.jpg"
+    assert prune(tmp_path).returncode == 0
+    contents = []
+    for _ in range(2):  # taken out, collected again as another photo, taken out again
+        mark(tmp_path, file)
+        contents.append((tmp_path / file).read_bytes())
+        assert "moved 1 of 1" in prune(tmp_path, "--apply").stdout
+        shutil.copy(tmp_path / "collected" / "calico" / f"calico{len(contents)}.jpg", tmp_path / file)
+    pruned = tmp_path / "pruned" / "calico"
+    assert [(pruned / name).read_bytes() for name in ("calico0.jpg", "calico0-2.jpg")] == contents
+    assert "2 photos stay" in sentence(prune(tmp_path, "--undo"))
+    (tmp_path / file).unlink()
+    assert "1 photos stay" in sentence(prune(tmp_path, "--undo"))
+    assert (tmp_path / file).read_bytes() == contents[0] and (pruned / "calico0-2.jpg").read_bytes() == contents[1]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="there is no kill -9 here")
+@pytest.mark.parametrize("what", ["--apply", "--undo"])
+@pytest.mark.parametrize("after", [0, 2])
+def test_kill_9_half_way_is_continued_or_undone(tmp_path, what, after):
+    """The process kills itself when it has renamed so many photos: 0 is after the plan is saved, before the first."""
+    data, spy = tmp_path / "data", tmp_path / "spy"
+    paint(data / "collected", calico=3, tabby=3)
+    before = content(data)
+    assert prune(data).returncode == 0
+    mark(data, *(f"collected/{name}/{name}{i}.jpg" for name in ("calico", "tabby") for i in (0, 1)))
+    spy.mkdir()
+    (spy / "sitecustomize.py").write_text(
+        "import os, signal\nrename, done = os.rename, []\n"
+        "def killing(*paths):\n"
+        f"    if len(done) == {after}: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "    done.append(rename(*paths))\n"
+        "os.rename = killing\n"
+    )
+    if what == "--undo":
+        assert prune(data, "--apply").returncode == 0
+    done = prune(data, what, env={"PYTHONPATH": str(spy)})
+    assert done.returncode == -signal.SIGKILL
+    half = sum(name.startswith("pruned/") for name in content(data))
+    assert half == (after if what == "--apply" else 4 - after)
+    assert sorted(content(data).values()) == sorted(before.values())  # each photo is in one place or the other
+    other = tmp_path / "other"
+    shutil.copytree(data, other)
+
+    assert "of 4 marked photos" in prune(data, "--apply").stdout  # goes on
+    assert sum(name.startswith("pruned/") for name in content(data)) == 4
+    for folder in (data, other):
+        assert prune(folder, "--undo").returncode == 0
+        assert content(folder) == before and not (folder / "pruned").exists()
+
+
+@pytest.mark.parametrize(
+    "file",
+    ["../outside.jpg", "collected/../../outside.jpg", "/etc/hostname", "collected/link/outside.jpg", "prune.csv",
+     "collected/calico", "pruned/calico/calico0.jpg", "", "collected/calico/../../../outside.jpg", "C:\\x\\y\\z.jpg"],
+)  # fmt: skip
+@pytest.mark.parametrize("where", ["prune.csv", "moved.csv"])
+def test_paths_out_of_the_folder_are_refused(tmp_path, sentence, file, where):
+    data = tmp_path / "data"
+    paint(data / "collected", calico=1)
+    (tmp_path / "outside.jpg").write_bytes(b"mine")
+    if os.name == "posix":
+        (data / "collected" / "link").symlink_to(tmp_path)
+    if where == "prune.csv":
+        # A good row comes first: it must not have moved when the bad one is refused.
+        (data / where).write_text(f"file,mark\ncollected/calico/calico0.jpg,x\n{file},x\n")
+        line = sentence(prune(data, "--apply"))
+    else:
+        (data / "pruned" / "calico").mkdir(parents=True)
+        (data / "pruned" / "calico" / "a.jpg").write_bytes(b"theirs")
+        (data / "pruned" / where).write_text(f"from,to\n{file},pruned/calico/a.jpg\n")
+        line = sentence(prune(data, "--undo"))
+        assert (data / "pruned" / "calico" / "a.jpg").exists()
+    assert where in line and repr(file) in line
+    assert (tmp_path / "outside.jpg").read_bytes() == b"mine" and (
+        data / "collected" / "calico" / "calico0.jpg"
+    ).exists()
+
+
+def test_what_a_reader_can_get_wrong(tmp_path, sentence):
+    data = tmp_path / "data"
+    assert "collected" in sentence(prune(data)) and "--data" in sentence(prune(data))
+    assert "there is no file" in sentence(prune(data, "--apply"))
+    paint(data / "collected", calico=1, tabby=1)
+    for text, words in (
+        ("file,mark\ncollected/calico/calico0.jpg,yes\n", ["'yes'", "row 2", "write x"]),
+        ("file,mark\ncollected/calico/gone.jpg,x\n", ["gone.jpg", "run prune.py again"]),
+        ("nothing\n", ["no column file, mark"]),
+        ("", ["no column"]),
+    ):
+        (data / "prune.csv").write_text(text)
+        line = sentence(prune(data, "--apply"))
+        assert all(word in line for word in ["prune.csv" if "again" not in words[-1] else "", *words]), line
+        assert (data / "collected" / "calico" / "calico0.jpg").exists()
+    assert "no column" in sentence(prune(data))  # the reader's marks are not overwritten by a look
+    assert (data / "prune.csv").read_text() == ""
+
+
+def test_without_the_package_one_sentence_names_the_remedy(tmp_path, sentence):
+    paint(tmp_path / "collected", calico=1, tabby=1)
+    (tmp_path / "imagehash.py").write_text("raise ImportError")
+    for script in ("data/prune.py", "data/split.py"):
+        line = sentence(run(script, "--data", tmp_path, env={"PYTHONPATH": str(tmp_path)}))
+        assert "ImageHash" in line and "make data-tools" in line
+
+
+@pytest.mark.parametrize("collected", [True, False])
+def test_a_leak_is_found(tmp_path, collected):
+    """A mirrored copy of a training photo among the validation photos; with and without collected photos beside."""
+    paint(tmp_path / "train", calico=3, tabby=3)
+    paint(tmp_path / "validation", calico=2, tabby=2)
+    if collected:
+        paint(tmp_path / "collected", calico=3, tabby=3)
+    ImageOps.mirror(Image.open(tmp_path / "train" / "tabby" / "tabby1.jpg")).save(
+        tmp_path / "validation" / "tabby" / "leak.jpg", quality=80
+    )
+    done = prune(tmp_path)
+    assert "2 in train and validation" in done.stdout, done.stderr
+    rows = table(tmp_path)
+    assert len(rows) == (6 + 2 if collected else 11)
+    leaks = {file for file, row in rows.items() if row["reasons"].startswith("in train and validation")}
+    assert leaks == {"train/tabby/tabby1.jpg", "validation/tabby/leak.jpg"}
+    mark(tmp_path, "validation/tabby/leak.jpg")
+    assert prune(tmp_path, "--apply").returncode == 0 and (tmp_path / "pruned" / "tabby" / "leak.jpg").exists()
+
+
+def test_looking_does_not_load_tensorflow(tmp_path):
+    paint(tmp_path / "collected", calico=1, tabby=1)
+    code = f"import sys; sys.argv = ['prune.py', '--data', {str(tmp_path)!r}, '--no-ranking']\n"
+    code += (
+        "sys.path.insert(0, 'data'); import prune; prune.main(); assert not {'tensorflow', 'keras'} & set(sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+# ---- duplicates
+
+
+def test_pairs_and_groups_against_the_plain_way():
+    rng = np.random.default_rng(0)
+    prints = rng.integers(0, 2**63, (60, 2, 2), np.uint64)
+    for i in range(0, 40, 2):  # every other one is its neighbour with some bits turned over, or its mirror image
+        prints[i + 1] = prints[i] if i % 4 else prints[i, ::-1]
+        for bit in rng.choice(64, i // 2 + 1, replace=False):
+            prints[i + 1, :, i % 2] ^= np.uint64(1) << np.uint64(bit)
+
+    def apart(a, b):
+        return min(sum(bin(int(x) ^ int(y)).count("1") for x, y in zip(view, b[0], strict=True)) for view in a)
+
+    plain = [(i, j, apart(prints[i], prints[j])) for i in range(60) for j in range(i + 1, 60)]
+    expected = [pair for pair in plain if pair[2] <= NEAR]
+    assert near_pairs(prints) == expected and 10 < len(expected) < 25
+    assert groups(6, [(0, 3, 1), (3, 5, 1), (1, 2, 1)]) == [[0, 3, 5], [1, 2], [4]]
+
+
+@pytest.mark.shared
+def test_copies_of_real_photos_are_found_and_different_ones_are_not():
+    paths = sorted((SHARED / "calico_tabby").rglob("*.jpg"))
+    photos = [Image.open(path).convert("RGB") for path in paths]
+    prints = np.stack([fingerprint(photo) for photo in photos])
+    assert len(prints) == 306 and near_pairs(prints) == []  # the set is de-duplicated
+
+    def jpeg(photo):
+        photo.save(buffer := io.BytesIO(), "JPEG", quality=30)
+        return Image.open(buffer)
+
+    for change in (
+        jpeg,
+        ImageOps.mirror,
+        lambda photo: photo.resize((photo.width // 2, photo.height // 2)),
+        lambda photo: ImageOps.crop(photo, round(0.02 * min(photo.size))),
+        lambda photo: ImageEnhance.Brightness(photo).enhance(1.2),
+    ):
+        copies = np.stack([fingerprint(change(photo)) for photo in photos[:60]])
+        found = {(i, j - 60) for i, j, _ in near_pairs(np.concatenate([copies, prints[:60]])) if i < 60 <= j}
+        assert len(found) >= 58 and all(i == j for i, j in found)
+
+
+# ---- ranking
+
+
+def test_the_probe_predicts_each_photo_without_having_seen_it():
+    """The formula for leave-one-out against really leaving each one out."""
+    from tutorial.dataset.unlike import RIDGE, _probe
+
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=(40, 7))
+    suspect = np.arange(40) < 4
+    weights = np.where(suspect, 0.5 / 0.1, 0.5 / 0.9)
+    centred = features - np.average(features, axis=0, weights=weights)
+    ridge = RIDGE * np.mean(np.sum(centred**2, axis=1)) + 1e-9
+    for i, predicted in enumerate(_probe(features, suspect)):
+        rest = np.arange(40) != i
+        # Ridge as least squares with one row more for each coefficient.
+        rows = np.hstack([features[rest], np.ones((39, 1))]) * np.sqrt(weights[rest])[:, None]
+        rows = np.vstack([rows, np.sqrt(ridge) * np.eye(8)[:7]])
+        fitted = np.linalg.lstsq(rows, np.append(suspect[rest] * np.sqrt(weights[rest]), np.zeros(7)), rcond=None)[0]
+        assert predicted == pytest.approx(np.append(features[i], 1) @ fitted)
+
+
+@pytest.mark.shared
+def test_dogs_among_cats_are_ranked_first(imagenet_file, tmp_path):
+    """3 dogs among 57 tabbies with the real VGG16; benchmarks/prune.py measures it on all photos and many seeds."""
+    folder = tmp_path / "collected" / "tabby"
+    folder.mkdir(parents=True)
+    (tmp_path / "collected" / "calico").mkdir()
+    cats = sorted((SHARED / "calico_tabby" / "train" / "tabby").glob("*.jpg"))[:57]
+    dogs = sorted((SHARED / "cats_vs_dogs" / "validation" / "dogs").glob("*.jpg"))[:3]
+    for path in cats + dogs:
+        (folder / path.name).symlink_to(path) if os.name == "posix" else shutil.copy(path, folder)
+    shutil.copy(cats[0], tmp_path / "collected" / "calico")
+    done = prune(tmp_path, "--ranking")
+    assert done.returncode == 0, done.stderr
+    assert "calico has 1 photos, fewer than 20: not ranked" in done.stdout
+    rows = table(tmp_path)
+    scores = {Path(file).name: float(row["score"]) for file, row in rows.items() if row["score"]}
+    assert len(scores) == 60
+    first = sorted(scores, key=scores.get, reverse=True)[:6]
+    assert sum(name.startswith("dog") for name in first) >= 2  # of 3; by chance 0.3
+    assert {Path(f).name for f, row in rows.items() if "unlike" in row["reasons"]} == set(first)
+    again = prune(tmp_path, "--ranking")
+    assert again.returncode == 0 and {f: r["score"] for f, r in table(tmp_path).items()} == {
+        f: r["score"] for f, r in rows.items()
+    }

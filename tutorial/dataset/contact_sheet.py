@@ -1,0 +1,164 @@
+"""A contact sheet: one HTML page that holds everything it shows and asks the network for nothing.
+
+Click a photo to mark it; "Save prune.csv" gives the table back with the marks in it.
+"""
+
+import base64
+import html
+import io
+import json
+import re
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from PIL import Image
+
+from tutorial.command_line import ProgressLine
+from tutorial.photos import READERS, PhotoError, open_photo
+from tutorial.whole_file import written_whole
+
+THUMBNAIL = 180  # pixels, the longer side
+
+
+@dataclass(frozen=True)
+class Section:
+    """A heading, a sentence, and the photos below it, by their positions in the table."""
+
+    title: str
+    text: str
+    rows: list[int] = field(default_factory=list)
+
+
+def _thumbnail(path: Path) -> str:
+    """A small JPEG as a data: URI, or "" for a file that cannot be read."""
+    try:
+        photo = open_photo(path)
+    except PhotoError:
+        return ""
+    photo.thumbnail((THUMBNAIL, THUMBNAIL), Image.Resampling.BILINEAR)
+    buffer = io.BytesIO()
+    photo.save(buffer, "JPEG", quality=75)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def _text(value: object) -> str:
+    """Escaped for HTML, in attributes too, and ASCII: file names may hold what no encoding can write."""
+    return (
+        html.escape(str(value))
+        .encode("ascii", "xmlcharrefreplace" if str(value).isprintable() else "backslashreplace")
+        .decode()
+    )
+
+
+def _card(number: int, row: dict[str, str], thumbnail: str) -> str:
+    picture = f'<img alt="" src="{thumbnail}">' if thumbnail else '<span class="none">cannot be shown</span>'
+    lines = "".join(f"<small>{_text(line)}</small>" for line in row["reasons"].split("; ") if line)
+    if row["duplicate of"]:
+        lines += f"<small>copy of {_text(row['duplicate of'])}</small>"
+    if row["suggestion"]:
+        lines += "<small><i>suggested: take out</i></small>"
+    pressed = "true" if row["mark"] else "false"
+    return (
+        f'<button data-row="{number}" aria-pressed="{pressed}" title="{_text(row["file"])}"><span class="pic">{picture}'
+        f"</span><b>{_text(row['file'].removeprefix('collected/'))}</b><small>row {number + 2}</small>{lines}</button>"
+    )
+
+
+def write_contact_sheet(
+    path: Path, data: Path, title: str, rows: list[dict[str, str]], columns: list[str], sections: list[Section]
+) -> None:
+    """Write the page.
+
+    Args:
+        path: of the page.
+        data: the folder that the rows' ``file`` is relative to.
+        title: the page's heading.
+        rows: the whole table, with at least file, reasons, duplicate of, suggestion and mark.
+        columns: those that "Save prune.csv" hands back.
+        sections: what is shown, in order.
+
+    Raises:
+        TutorialError: the page cannot be written.
+    """
+    shown = sorted({number for section in sections for number in section.rows})
+    progress = ProgressLine("drawing the contact sheet", len(shown))
+    thumbnails = {}
+    with ThreadPoolExecutor(READERS) as pool:
+        for number, thumbnail in zip(shown, pool.map(lambda n: _thumbnail(data / rows[n]["file"]), shown), strict=True):
+            thumbnails[number] = thumbnail
+            progress.update(len(thumbnails))
+    progress.clear()
+    body = []
+    for section in sections:
+        if section.rows:
+            body.append(f"<h2>{_text(section.title)} ({len(section.rows)})</h2><p>{_text(section.text)}</p><div>")
+            body += [_card(number, rows[number], thumbnails[number]) for number in section.rows]
+            body.append("</div>")
+    table = json.dumps([columns, *([row[name] for name in columns] for row in rows)]).replace("<", "\\u003c")
+    parts = {"TITLE": _text(title), "BODY": "\n".join(body) or "<p>Nothing to look at.</p>", "TABLE": table}
+    with written_whole(path) as beside:  # in one pass: a folder may be called BODY
+        beside.write_text(re.sub("TITLE|BODY|TABLE", lambda found: parts[found[0]], PAGE), encoding="ascii")
+
+
+PAGE = """<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<meta http-equiv="Content-Security-Policy"
+ content="default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'">
+<title>TITLE</title>
+<style>
+:root { color-scheme: light dark; --line: #8886; --mark: #c62828 }
+body { font: 16px/1.4 system-ui, sans-serif; margin: 0 auto; max-width: 1400px; padding: 0 1rem 3rem }
+header { position: sticky; top: 0; background: Canvas; padding: .5rem 0; border-bottom: 1px solid var(--line) }
+h1 { font-size: 1.25rem; margin: 0 0 .4rem }
+h2 { font-size: 1.1rem; margin: 1.6rem 0 .2rem }
+p { margin: .2rem 0 .6rem; max-width: 60rem }
+div { display: grid; grid-template-columns: repeat(auto-fill, minmax(196px, 1fr)); gap: .6rem }
+div button { font: inherit; color: inherit; text-align: left; background: none; border: 2px solid var(--line);
+ border-radius: 6px; padding: 6px; cursor: pointer; display: flex; flex-direction: column; overflow-wrap: anywhere }
+div button[aria-pressed=true] { border-color: var(--mark); outline: 2px solid var(--mark) }
+div button[aria-pressed=true] .pic { opacity: .35 }
+div button[aria-pressed=true] b::before { content: "x  "; color: var(--mark) }
+div button:focus-visible { outline: 3px solid Highlight }
+.pic { height: 180px; display: flex; align-items: center; justify-content: center; align-self: stretch }
+.pic img { max-width: 100%; max-height: 180px }
+.none, small { opacity: .8 }
+small { font-size: .82rem }
+b { font-size: .9rem }
+</style>
+<header><h1>TITLE</h1>
+<button id="suggest">Mark what is suggested</button> <button id="save">Save prune.csv</button>
+<span id="count"></span></header>
+BODY
+<script type="application/json" id="table">TABLE</script>
+<script>
+const [names, ...rows] = JSON.parse(document.getElementById("table").textContent);
+const [mark, suggestion] = [names.indexOf("mark"), names.indexOf("suggestion")];
+const cards = [...document.querySelectorAll("[data-row]")];
+function show() {
+  for (const card of cards) card.setAttribute("aria-pressed", rows[card.dataset.row][mark] !== "");
+  document.getElementById("count").textContent = rows.filter(row => row[mark]).length + " marked";
+}
+for (const card of cards) card.onclick = () => {
+  const row = rows[card.dataset.row];
+  row[mark] = row[mark] ? "" : "x";
+  show();
+};
+document.getElementById("suggest").onclick = () => {
+  for (const row of rows) if (row[suggestion]) row[mark] = "x";
+  show();
+};
+document.getElementById("save").onclick = () => {
+  const quoted = value => '"' + String(value).replaceAll('"', '""') + '"';
+  const text = "\\ufeff" + [names, ...rows].map(row => row.map(quoted).join(",") + "\\r\\n").join("");
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(new Blob([text], { type: "text/csv" }));
+  link.download = "prune.csv";
+  link.click();
+};
+show();
+</script>
+</html>
+"""

@@ -1,0 +1,131 @@
+"""The folders that photos pass through, and one look at every photo in them.
+
+DIR/collected/<class>/     as they came, with an attribution.csv each
+DIR/pruned/<class>/        taken out again
+DIR/train/<class>/ and DIR/validation/<class>/     what the parts learn from and are judged by
+"""
+
+import csv
+import hashlib
+import os
+import shlex
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from tutorial.command_line import ProgressLine, TutorialError
+from tutorial.dataset.duplicates import fingerprint, require_imagehash
+from tutorial.photos import READERS, PhotoError, files_below, open_photo
+
+COLLECTED, TRAIN, VALIDATION, PRUNED = "collected", "train", "validation", "pruned"
+ATTRIBUTION = "attribution.csv"
+
+
+@dataclass(frozen=True)
+class Photo:
+    """What one look at a photo file found."""
+
+    file: str  # below DIR, with forward slashes: collected/calico/a.jpg
+    sha256: str = ""  # of the file's bytes
+    bytes: int = 0
+    width: int = 0  # pixels, upright; 0 if it cannot be read
+    height: int = 0
+    fingerprint: np.ndarray | None = None  # see duplicates.fingerprint; None if it cannot be read
+    error: str = ""  # why it cannot be read
+
+    @property
+    def stage(self) -> str:
+        """The folder in DIR: collected, train or validation."""
+        return self.file.split("/")[0]
+
+    @property
+    def class_name(self) -> str:
+        """The folder in that."""
+        return self.file.split("/")[1]
+
+
+def class_names(data: Path, stage: str) -> list[str]:
+    """The class folders of DIR/stage, sorted; none if it does not exist."""
+    if not (data / stage).is_dir():
+        return []
+    return sorted(e.name for e in (data / stage).iterdir() if e.is_dir() and not e.name.startswith("."))
+
+
+def photo_files(data: Path, stage: str) -> list[str]:
+    """The photos of all classes of DIR/stage, below DIR, with forward slashes, in order."""
+    found = [path for name in class_names(data, stage) for path in files_below(data / stage / name)]
+    return [path.relative_to(data).as_posix() for path in found]
+
+
+def _look(data: Path, file: str) -> Photo:
+    path = data / file
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        return Photo(file, error=f"may not be read ({error.strerror})")
+    known = {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
+    del content
+    try:
+        photo = open_photo(path)
+    except PhotoError as error:
+        return Photo(file, error=str(error).removeprefix(f"{path} ").rstrip("."), **known)
+    return Photo(file, width=photo.width, height=photo.height, fingerprint=fingerprint(photo), **known)
+
+
+def look_at(data: Path, files: list[str]) -> list[Photo]:
+    """Decode every photo to its last byte, and take its size, SHA-256 and fingerprint; several threads.
+
+    Raises:
+        TutorialError: the ImageHash package is not installed.
+    """
+    require_imagehash()
+    progress = ProgressLine("looking at the photos", len(files))
+    photos = []
+    with ThreadPoolExecutor(READERS) as pool:
+        for photo in pool.map(lambda file: _look(data, file), files):
+            photos.append(photo)
+            progress.update(len(photos))
+    progress.clear()
+    return photos
+
+
+def read_csv(path: Path, columns: set[str]) -> list[dict[str, str]]:
+    """The rows of a CSV file, as Python or a spreadsheet wrote it: commas, semicolons or tabs, with or without a BOM.
+
+    Args:
+        path: the file.
+        columns: those it must have; it may have others.
+
+    Raises:
+        TutorialError: it is missing, is no such table, or may not be read.
+    """
+    try:
+        with open(path, encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
+            head = file.readline()
+            file.seek(0)
+            delimiter = max(",;\t", key=head.count)
+            reader = csv.DictReader(file, delimiter=delimiter, restval="")
+            names, rows = reader.fieldnames or [], list(reader)
+    except FileNotFoundError:
+        raise TutorialError(f"there is no file {path}.") from None
+    except (OSError, csv.Error) as error:
+        raise TutorialError(f"{path} cannot be read as a table: restore or remove it ({error}).") from None
+    missing = sorted(columns - set(names))
+    if missing:
+        raise TutorialError(f"{path} has no column {', '.join(missing)}: restore or remove it.")
+    return rows
+
+
+def write_csv(path: Path, columns: list[str], rows: list[dict[str, object]]) -> None:
+    """Write a table: UTF-8, with the byte-order mark by which spreadsheets know it. For use in ``written_whole``."""
+    with open(path, "w", encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
+        writer = csv.DictWriter(file, columns, extrasaction="ignore")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def next_command(script: str, data: Path, *more: str) -> str:
+    """The command that goes on with this folder, ready to paste."""
+    return " ".join(["python", script, "--data", shlex.quote(os.fspath(data)), *more])
