@@ -28,13 +28,19 @@ def _hair(rng: np.random.Generator, cat: Surface, length: float) -> tuple[np.nda
     return hair, rows, columns
 
 
-def _features(rng: np.random.Generator, coat: np.ndarray, cat: Surface, dark: float) -> np.ndarray:
-    """Eyes, nose, mouth and the bare inside of the ears, on the head as it is turned."""
+def _features(rng: np.random.Generator, coat: np.ndarray, cat: Surface) -> None:
+    """Paint eyes, nose, mouth and the bare inside of the ears into ``coat``, on the head as it is turned."""
+    rows, columns = np.flatnonzero(cat.face.any(1)), np.flatnonzero(cat.face.any(0))
+    if not len(rows):
+        return
+    where = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+    coat[where] = _face(rng, coat[where], cat, where)
+
+
+def _face(rng: np.random.Generator, coat: np.ndarray, cat: Surface, where: tuple[slice, slice]) -> np.ndarray:
     pink = np.float32([0.80, 0.56, 0.52]) * np.float32(rng.uniform(0.75, 1.1))
-    coat = mixed(coat, pink, 0.75 * cat.ear)
-    if not (cat.face & (cat.ear == 0)).any():
-        return coat
-    x, y = np.where(cat.face, cat.face_x, 9), np.where(cat.face, cat.face_y, 9)
+    coat = mixed(coat, pink, 0.75 * cat.ear[where])
+    x, y = (np.where(cat.face[where], place[where], np.float32(9)) for place in (cat.face_x, cat.face_y))
     soft = np.float32(1.2 / cat.unit)
     # Nose and mouth
     wide = rng.uniform(0.11, 0.16)
@@ -107,11 +113,12 @@ def draw_cat(kind: str, rng: np.random.Generator, size: int = 200) -> Image.Imag
     hair, rows, columns = _hair(rng, cat, length)
     # The coat's light and shade, then each hair carries both from its root to its tip, across every edge.
     coat = COATS[kind](rng, cat, hair)
-    coat = np.clip(coat, 0, 1) * (cat.shade * rng.uniform(0.95, 1.2))[..., None]
+    coat = np.clip(coat, 0, 1) * (cat.shade * rng.uniform(1.05, 1.35))[..., None]
     coat = coat[rows, columns] * (1 + rng.uniform(0.07, 0.17) * hair)[..., None]
     inside = np.float32(cat.inside)
     outline = blurred(inside[rows, columns], 0.7)
-    coat = _features(rng, coat, cat, 0.1)
+    coat = blurred(np.clip(coat, 0, 1), 0.5)
+    _features(rng, coat, cat)
     if rng.random() < 0.16:  # a collar
         band = cat.inside & ~cat.face & ~cat.limb
         coat = mixed(coat, rng.uniform(0.05, 0.9, 3), 0.9 * (band & (np.abs(_below_head(view, size)) < 0.10)))

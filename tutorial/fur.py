@@ -17,11 +17,11 @@ TABBY_COLOURS: list[tuple[float, Colour, Colour]] = [  # how common, then the tw
     (0.20, (0.60, 0.58, 0.54), (0.19, 0.18, 0.18)),  # grey
     (0.12, (0.74, 0.74, 0.73), (0.22, 0.22, 0.23)),  # silver
     (0.08, (0.55, 0.53, 0.51), (0.34, 0.33, 0.34)),  # blue: a grey that is darker, on a grey
-    (0.17, (0.88, 0.62, 0.36), (0.68, 0.38, 0.16)),  # orange
+    (0.17, (0.86, 0.64, 0.42), (0.68, 0.42, 0.22)),  # orange
     (0.05, (0.93, 0.80, 0.62), (0.80, 0.60, 0.40)),  # cream
 ]
 CALICO_COLOURS: list[tuple[float, Colour, Colour]] = [
-    (0.72, (0.10, 0.09, 0.09), (0.78, 0.47, 0.22)),  # black and orange
+    (0.72, (0.10, 0.09, 0.09), (0.76, 0.50, 0.28)),  # black and orange
     (0.10, (0.15, 0.12, 0.10), (0.66, 0.42, 0.24)),  # the same, faded
     (0.18, (0.42, 0.41, 0.43), (0.84, 0.68, 0.52)),  # dilute: grey and cream
 ]
@@ -52,7 +52,8 @@ def step(field: np.ndarray, softness: float) -> np.ndarray:
 
 def mixed(first: np.ndarray, second: np.ndarray | Colour, share: np.ndarray) -> np.ndarray:
     """Two pictures (or colours) blended: ``share``, (size, size), says how much of the second there is."""
-    return first + (np.asarray(second, np.float32) - first) * share[..., None]
+    first = np.asarray(first, np.float32)
+    return first + (np.asarray(second, np.float32) - first) * np.asarray(share, np.float32)[..., None]
 
 
 def strands(
@@ -76,10 +77,10 @@ def strands(
     noise = smooth_noise(rng, size, size / width)
     rows, columns = np.mgrid[0:size, 0:size].astype(np.float32)
     hair = np.zeros_like(noise)
-    for share in np.linspace(-1, 1, int(np.clip(length / width, 4, 9)), dtype=np.float32):
+    for share in np.linspace(-1, 1, int(np.clip(2 * length / width, 4, 11)), dtype=np.float32):
         y = np.clip(rows + along_y * (share * length), 0, size - 1).astype(np.int32)
         x = np.clip(columns + along_x * (share * length), 0, size - 1).astype(np.int32)
-        hair += noise[y, x]
+        hair += noise.take(y * size + x)
     return (hair - hair.mean()) / (hair.std() + np.float32(1e-6))
 
 

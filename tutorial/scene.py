@@ -11,10 +11,10 @@ from PIL import Image, ImageDraw
 from tutorial.fur import blurred, mixed, smooth_noise, step, strands
 
 
-def _colour(rng: np.random.Generator, grey: float = 0.5) -> np.ndarray:
+def _colour(rng: np.random.Generator, grey: float = 0.6) -> np.ndarray:
     """Any colour: float32 (3,). ``grey`` of them are nearly grey or beige, as rooms are."""
-    light = rng.uniform(0.08, 0.95)
-    strong = rng.uniform(0.0, 0.06) if rng.random() < grey else rng.uniform(0.08, 0.45)
+    light = rng.choice([rng.uniform(0.03, 0.3), rng.uniform(0.2, 0.8), rng.uniform(0.7, 0.98)], p=[0.3, 0.4, 0.3])
+    strong = rng.uniform(0.0, 0.05) if rng.random() < grey else rng.uniform(0.05, 0.22)
     hue = rng.normal(0, 1, 3)
     return np.float32(np.clip(light + strong * (hue - hue.mean()) + np.array([0.03, 0.0, -0.03]), 0.02, 0.98))
 
@@ -56,7 +56,7 @@ def _grass(rng: np.random.Generator, size: int) -> np.ndarray:
     """Blades of grass, or leaves and earth."""
     lean = smooth_noise(rng, size, 4) * np.float32(0.9)
     blades = strands(rng, np.sin(lean), np.cos(lean), rng.uniform(5, 14), rng.uniform(1, 2.2))
-    green = np.float32([rng.uniform(0.2, 0.5), rng.uniform(0.32, 0.6), rng.uniform(0.08, 0.28)])
+    green = np.float32([rng.uniform(0.30, 0.50), rng.uniform(0.36, 0.52), rng.uniform(0.18, 0.32)])
     earth = np.float32([0.42, 0.34, 0.24]) * np.float32(rng.uniform(0.6, 1.3))
     meadow = mixed(np.broadcast_to(green, (size, size, 3)), earth, step(smooth_noise(rng, size, 4) - 0.5, 1.2))
     return meadow * (1 + 0.28 * blades)[..., None]
@@ -66,13 +66,15 @@ def _room(rng: np.random.Generator, size: int) -> np.ndarray:
     """A wall, a floor and some furniture, at the camera's angle."""
     y, x = np.mgrid[0:size, 0:size].astype(np.float32)
     edge = rng.uniform(0.25, 0.8) * size + rng.normal(0, 0.12) * (x - size / 2)
-    floors = [_plain, _blanket, _plain]
     picture = _plain(rng, size)
-    for _ in range(rng.integers(0, 4)):  # cupboards, doors, pictures, a window
-        left, top, wide, tall = rng.uniform(-0.2, 0.8), rng.uniform(-0.3, 0.6), *rng.uniform(0.12, 0.6, 2)
-        there = (np.abs(x / size - left - wide / 2) < wide / 2) & (np.abs(y / size - top - tall / 2) < tall / 2)
-        picture = mixed(picture, _colour(rng), 0.95 * there)
-    floor = floors[rng.integers(len(floors))](rng, size)
+    for _ in range(rng.integers(0, 6)):  # cupboards, doors, pictures, a window, cushions
+        middle_x, middle_y, wide, tall = *rng.uniform(0, 1, 2), *rng.uniform(0.04, 0.35, 2)
+        lean, round_ = rng.normal(0, 0.15), rng.choice([2, 8])
+        dx, dy = x / size - np.float32(middle_x), y / size - np.float32(middle_y)
+        thing = np.abs((dx + lean * dy) / wide) ** round_ + np.abs((dy - lean * dx) / tall) ** round_
+        light = 1 + rng.uniform(0, 0.5) * np.clip(dx / wide, -1, 1)
+        picture = mixed(picture, _colour(rng) * light[..., None], step(1 - thing, 0.3))
+    floor = (_blanket if rng.random() < 0.35 else _plain)(rng, size)
     if rng.random() < 0.25:  # boards or tiles
         per = rng.uniform(18, 60)
         gap = np.minimum((x + 0.6 * (y - edge) * rng.normal(0, 1)) % per, ((y - edge) * 1.6) % per if per > 35 else 9)
@@ -121,17 +123,17 @@ def foreground(rng: np.random.Generator, picture: np.ndarray) -> np.ndarray:
     if what < 0.07:
         wires = _bars(rng, size, rng.uniform(24, 70), rng.uniform(1.0, 3.2))
         return mixed(picture, _colour(rng, 0.8), blurred(0.9 * wires, rng.uniform(0.3, 1.2)))
-    if what < 0.15:  # a hand or an arm, from below or from the side
+    if what < 0.12:  # an arm
         skin = np.float32([0.80, 0.58, 0.46]) * np.float32(rng.uniform(0.5, 1.15))
         at, lean = rng.uniform(0.1, 0.9), rng.normal(0, 0.7)
         reach = np.abs(x - at - lean * (1 - y)) / rng.uniform(0.08, 0.16)
         round_ = np.maximum(reach, (1 - y) / rng.uniform(0.2, 0.45))
         arm = step(1 - reach**2 * 0.6 - np.clip(round_, 0, 2) ** 4 * 0.5, 0.08)
         return mixed(picture, skin * (1.05 - 0.35 * np.clip(reach, 0, 1) ** 2)[..., None], arm)
-    if what < 0.27:
+    if what < 0.22:
         edge = rng.uniform(0.78, 0.97) + 0.05 * smooth_noise(rng, size, 3) + rng.normal(0, 0.1) * (x - 0.5)
         return mixed(picture, _blanket(rng, size), step(y - edge, 0.02))
-    if what < 0.35:
+    if what < 0.28:
         far = np.hypot(x - rng.uniform(0, 1), (y - rng.uniform(0.7, 1.05)) * rng.uniform(0.7, 1.5))
         ball = rng.uniform(0.05, 0.15)
         return mixed(picture, _colour(rng, 0.1) * (1.1 - 0.5 * (far / ball).clip(0, 1))[..., None], step(ball - far, 0.01))
@@ -157,10 +159,12 @@ def photograph(rng: np.random.Generator, scene: np.ndarray) -> Image.Image:
     picture = np.clip(scene, 0, None) * light[..., None] * cast * np.float32(rng.uniform(0.68, 1.28))
     grey = picture.mean(2, keepdims=True)
     picture = grey + (picture - grey) * np.float32(rng.uniform(0.7, 1.3))
-    picture = np.clip((picture - 0.5) * np.float32(rng.uniform(0.85, 1.25)) + np.float32(0.5), 0, 1)
-    picture = picture ** np.float32(rng.uniform(0.8, 1.25))
-    picture = blurred(picture, rng.choice([0, 0.6, 1.0, 1.7], p=[0.45, 0.3, 0.17, 0.08]))
-    grain = np.float32(rng.choice([0.005, 0.015, 0.035])) * rng.standard_normal(picture.shape, np.float32)
+    dark, bright = np.quantile(picture[::5, ::5], [0.02, 0.98])  # cameras stretch what they see to what they can show
+    levels = (picture - dark) / (bright - dark + np.float32(0.1))
+    picture = np.clip(picture + (levels - picture) * np.float32(rng.uniform(0.3, 1.0)), 0, 1)
+    picture = picture ** np.float32(rng.uniform(0.6, 1.1))
+    picture = blurred(picture, rng.choice([0, 0.5, 0.9, 1.5], p=[0.5, 0.3, 0.15, 0.05]))
+    grain = np.float32(rng.choice([0.004, 0.012, 0.03])) * rng.standard_normal(picture.shape, np.float32)
     image = Image.fromarray(np.uint8(np.clip(picture + grain, 0, 1) * 255 + 0.5))
     if rng.random() < 0.04:  # a shelter's caption
         ImageDraw.Draw(image).text((size * rng.uniform(0.05, 0.6), size * 0.9), "Cat No. %d" % rng.integers(10, 999))
