@@ -270,10 +270,7 @@ def surface(rng: np.random.Generator, pose: Pose, view: View, size: int) -> Surf
             across = b
         r2 = a * a + b * b
         nx, ny = a * ax - b * ay, a * ay + b * ax
-        if part.flat:
-            low = np.clip(ny, -1, 1)
-        else:
-            low = 2 * t - 1
+        low = np.clip(ny, -1, 1) if part.flat else 2 * t - 1  # from the top of an ellipse, or the start of a limb
         white = part.white[0] + (part.white[1] - part.white[0]) * (low + 1) / 2
         put(
             where,

@@ -18,10 +18,12 @@ def _hair(rng: np.random.Generator, cat: Surface, length: float) -> tuple[np.nda
     gx, gy = (blurred(g * 0.25 + 0.5, spread) - 0.5 for g in (cat.grow_x, cat.grow_y))
     norm = np.hypot(gx, gy) + np.float32(1e-3)
     gx, gy = gx / norm, gy / norm
-    locks = strands(rng, gx, gy, length * cat.unit * 1.3, max(1.6, 0.035 * cat.unit))
-    fine = strands(rng, gx, gy, length * cat.unit * 0.8, max(1.0, 0.014 * cat.unit))
+    thick, thin = max(1.6, 0.035 * cat.unit), max(1.1, 0.017 * cat.unit)
+    locks = strands(rng, gx, gy, min(1.3 * length * cat.unit, 7 * thick), thick)
+    fine = strands(rng, gx, gy, min(0.8 * length * cat.unit, 7 * thin), thin)
     hair = 0.75 * fine + 0.65 * locks
     pull = np.float32(length * cat.unit * 0.42) * hair + np.float32(0.35 * length * cat.unit)
+    pull = np.where(cat.face, np.float32(0.6) * pull, pull)  # the hair of the face is shorter
     rows, columns = np.mgrid[0:size, 0:size].astype(np.float32)
     rows = np.clip(rows - gy * pull, 0, size - 1).astype(np.int32)
     columns = np.clip(columns - gx * pull, 0, size - 1).astype(np.int32)

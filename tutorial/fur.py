@@ -77,7 +77,7 @@ def strands(
     noise = smooth_noise(rng, size, size / width)
     rows, columns = np.mgrid[0:size, 0:size].astype(np.float32)
     hair = np.zeros_like(noise)
-    for share in np.linspace(-1, 1, int(np.clip(2 * length / width, 4, 11)), dtype=np.float32):
+    for share in np.linspace(-1, 1, int(np.clip(1.7 * length / width, 4, 12)), dtype=np.float32):
         y = np.clip(rows + along_y * (share * length), 0, size - 1).astype(np.int32)
         x = np.clip(columns + along_x * (share * length), 0, size - 1).astype(np.int32)
         hair += noise.take(y * size + x)
@@ -89,7 +89,7 @@ def _pick(rng: np.random.Generator, table: list[tuple[float, Colour, Colour]]) -
     shares = np.array([row[0] for row in table])
     _, first, second = table[rng.choice(len(table), p=shares / shares.sum())]
     light = rng.uniform(0.88, 1.12)
-    tint = rng.normal(0, 0.025, (2, 3))
+    tint = rng.normal(0, 0.015, (2, 3))
     return tuple(np.float32(np.clip(np.array([first, second]) * light + tint, 0.03, 0.97)))
 
 
@@ -173,7 +173,7 @@ def calico_coat(rng: np.random.Generator, cat: Surface, hair: np.ndarray) -> np.
     """
     size = len(hair)
     black, orange = _pick(rng, CALICO_COLOURS)
-    brindle = rng.choice([0.15, 0.45, 0.9], p=[0.55, 0.25, 0.20])  # clean patches to tortoiseshell
+    brindle = rng.choice([0.15, 0.45, 0.9], p=[0.50, 0.26, 0.24])  # clean patches to tortoiseshell
     field = smooth_noise(rng, size, rng.uniform(0.6, 1.1) * size / cat.unit)
     field = field + brindle * smooth_noise(rng, size, 3.0 * size / cat.unit) + 0.25 * brindle * hair
     if rng.random() < 0.5:  # the two halves of the face often differ

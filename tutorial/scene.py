@@ -126,7 +126,7 @@ def foreground(rng: np.random.Generator, picture: np.ndarray) -> np.ndarray:
     if what < 0.12:  # an arm
         skin = np.float32([0.80, 0.58, 0.46]) * np.float32(rng.uniform(0.5, 1.15))
         at, lean = rng.uniform(0.1, 0.9), rng.normal(0, 0.7)
-        reach = np.abs(x - at - lean * (1 - y)) / rng.uniform(0.08, 0.16)
+        reach = np.abs(x - at - lean * (1 - y)) / rng.uniform(0.11, 0.22)
         round_ = np.maximum(reach, (1 - y) / rng.uniform(0.2, 0.45))
         arm = step(1 - reach**2 * 0.6 - np.clip(round_, 0, 2) ** 4 * 0.5, 0.08)
         return mixed(picture, skin * (1.05 - 0.35 * np.clip(reach, 0, 1) ** 2)[..., None], arm)
@@ -136,7 +136,9 @@ def foreground(rng: np.random.Generator, picture: np.ndarray) -> np.ndarray:
     if what < 0.28:
         far = np.hypot(x - rng.uniform(0, 1), (y - rng.uniform(0.7, 1.05)) * rng.uniform(0.7, 1.5))
         ball = rng.uniform(0.05, 0.15)
-        return mixed(picture, _colour(rng, 0.1) * (1.1 - 0.5 * (far / ball).clip(0, 1))[..., None], step(ball - far, 0.01))
+        return mixed(
+            picture, _colour(rng, 0.1) * (1.1 - 0.5 * (far / ball).clip(0, 1))[..., None], step(ball - far, 0.01)
+        )
     return picture
 
 
@@ -154,7 +156,7 @@ def photograph(rng: np.random.Generator, scene: np.ndarray) -> Image.Image:
     y, x = np.mgrid[-1 : 1 : size * 1j, -1 : 1 : size * 1j].astype(np.float32)
     way = rng.normal(0, 0.16, 2)
     light = 1 + np.float32(way[0]) * x + np.float32(way[1]) * y - np.float32(rng.uniform(0, 0.16)) * (x * x + y * y)
-    warm, green = rng.normal(0, 0.07), rng.normal(0, 0.02)
+    warm, green = rng.normal(0.02, 0.06), rng.normal(0, 0.012)
     cast = np.float32([1 + warm, 1 + green, 1 - warm])
     picture = np.clip(scene, 0, None) * light[..., None] * cast * np.float32(rng.uniform(0.68, 1.28))
     grey = picture.mean(2, keepdims=True)
@@ -167,7 +169,7 @@ def photograph(rng: np.random.Generator, scene: np.ndarray) -> Image.Image:
     grain = np.float32(rng.choice([0.004, 0.012, 0.03])) * rng.standard_normal(picture.shape, np.float32)
     image = Image.fromarray(np.uint8(np.clip(picture + grain, 0, 1) * 255 + 0.5))
     if rng.random() < 0.04:  # a shelter's caption
-        ImageDraw.Draw(image).text((size * rng.uniform(0.05, 0.6), size * 0.9), "Cat No. %d" % rng.integers(10, 999))
+        ImageDraw.Draw(image).text((size * rng.uniform(0.05, 0.6), size * 0.9), f"Cat No. {rng.integers(10, 999)}")
     file = io.BytesIO()
     image.save(file, "JPEG", quality=int(rng.integers(35, 92)))
     return Image.open(file).convert("RGB")
