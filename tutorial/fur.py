@@ -21,9 +21,10 @@ TABBY_COLOURS: list[tuple[float, Colour, Colour]] = [  # how common, then the tw
     (0.05, (0.93, 0.80, 0.62), (0.80, 0.60, 0.40)),  # cream
 ]
 CALICO_COLOURS: list[tuple[float, Colour, Colour]] = [
-    (0.72, (0.10, 0.09, 0.09), (0.76, 0.50, 0.28)),  # black and orange
+    (0.48, (0.10, 0.09, 0.09), (0.76, 0.50, 0.28)),  # black and orange
+    (0.20, (0.12, 0.11, 0.10), (0.86, 0.66, 0.44)),  # black and a paler orange
     (0.10, (0.15, 0.12, 0.10), (0.66, 0.42, 0.24)),  # the same, faded
-    (0.18, (0.42, 0.41, 0.43), (0.84, 0.68, 0.52)),  # dilute: grey and cream
+    (0.22, (0.42, 0.41, 0.43), (0.84, 0.68, 0.52)),  # dilute: grey and cream
 ]
 WHITE: Colour = (0.94, 0.92, 0.89)
 
@@ -183,9 +184,9 @@ def calico_coat(rng: np.random.Generator, cat: Surface, hair: np.ndarray) -> np.
     stripes = _stripes(rng, cat)[..., None]
     warm = orange * (1 - rng.uniform(0.1, 0.4) * stripes)  # orange hair is always a little tabby
     cold = np.broadcast_to(black, warm.shape)
-    if rng.random() < 0.18:  # "caliby": the dark patches are tabby too
+    if rng.random() < 0.33:  # "caliby": the dark patches are tabby too
         cold = black + (np.float32([0.50, 0.42, 0.33]) - black) * (0.8 * (1 - stripes))
     coat = cold + (warm - cold) * share[..., None]
-    low, high = (0.10, 0.35) if brindle > 0.5 else (0.22, 0.68)
+    low, high = (0.08, 0.45) if brindle > 0.5 else (0.25, 0.88)
     white = np.float32(WHITE) * np.float32(rng.uniform(0.93, 1.04))
     return mixed(coat, white, _white_parts(rng, cat, rng.uniform(low, high), rng.uniform(0.3, 0.75)))
