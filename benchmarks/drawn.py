@@ -24,11 +24,11 @@ from tutorial.photos import RESAMPLING, find_photos, load_photos, rescale
 from tutorial.whole_file import written_whole
 
 # Settings
-count = 300  # drawn cats of each class
+count = 200  # drawn cats of each class
 seeds = 3  # sets drawn, and models trained on them
 image_size = 150  # pixels a side, as in the parts
 epochs, batch_size = 50, 16  # of the top models, as in part 2
-penalty = 1000.0  # on the squared weights of the logistic regression; chosen on the real training photos
+penalty = 3000.0  # on the squared weights of the logistic regression; chosen on the real training photos
 GUIDED = "train"  # the real photos whose scores were looked at while the drawing was worked on
 UNTOUCHED = "validation"  # and those that were not
 

@@ -7,7 +7,8 @@ The cats are drawn, not photographed. What makes them worth training on is that 
 photographs varies here: pose, view, coat, hair, place, light, focus, noise. Each cat depends on the seed, its
 split, its class and its number alone: same seed, same cats, however many are drawn.
 
-    tutorial/cat_shape.py   poses and proportions, and what each pixel sees of them
+    tutorial/cat_shape.py   poses and proportions
+    tutorial/cat_surface.py what each pixel sees of them
     tutorial/fur.py         strands of hair, and the two coats
     tutorial/scene.py       the room, what is in front of the cat, and the camera
     tutorial/drawn_cat.py   one cat, from its pose to its photograph
@@ -27,8 +28,8 @@ from tutorial.whole_file import written_whole
 __all__ = ["draw_cat"]
 
 # Settings
-train = 60  # cats of each class to train on
-validation = 20  # and to validate with
+train = 80  # cats of each class to train on
+validation = 30  # and to validate with
 quality = 90  # of the JPEG files; the camera that is drawn too has been through JPEG already
 sheet_columns, sheet_rows, sheet_cell = 8, 4, 125  # of the page: cats across, cats down, pixels each
 

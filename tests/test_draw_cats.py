@@ -7,7 +7,8 @@ import pytest
 from conftest import run
 from PIL import Image
 
-from tutorial.cat_shape import POSES, View, random_pose, random_view, surface
+from tutorial.cat_shape import POSES, random_pose
+from tutorial.cat_surface import View, random_view, surface
 from tutorial.drawn_cat import draw_cat
 from tutorial.fur import calico_coat, strands, tabby_coat
 from tutorial.photos import find_photos

@@ -1,9 +1,15 @@
-"""One drawn cat, from its pose to its photograph."""
+"""One drawn cat, from its pose to its photograph.
+
+A cat is drawn backwards from how it is seen: first what each pixel sees of its shape, then the colour of the coat
+there, then the hairs, each of which carries the colour of its root outwards, so that every edge, between two
+patches as between the cat and the room, looks like fur.
+"""
 
 import numpy as np
 from PIL import Image, ImageDraw
 
-from tutorial.cat_shape import Pose, Surface, View, random_pose, random_view, surface
+from tutorial.cat_shape import Pose, random_pose
+from tutorial.cat_surface import Surface, View, random_view, surface
 from tutorial.fur import WHITE, blurred, calico_coat, mixed, step, strands, tabby_coat
 from tutorial.scene import background, foreground, photograph
 
@@ -40,6 +46,7 @@ def _features(rng: np.random.Generator, coat: np.ndarray, cat: Surface) -> None:
 
 
 def _face(rng: np.random.Generator, coat: np.ndarray, cat: Surface, where: tuple[slice, slice]) -> np.ndarray:
+    """The coat in the window ``where``, with a face on it. Each shape is a field that is positive inside it."""
     pink = np.float32([0.80, 0.56, 0.52]) * np.float32(rng.uniform(0.75, 1.1))
     coat = mixed(coat, pink, 0.75 * cat.ear[where])
     x, y = (np.where(cat.face[where], place[where], np.float32(9)) for place in (cat.face_x, cat.face_y))

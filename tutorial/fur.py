@@ -7,7 +7,7 @@ caller's generator, so that the same generator draws the same fur.
 import numpy as np
 from PIL import Image, ImageFilter
 
-from tutorial.cat_shape import Surface
+from tutorial.cat_surface import Surface
 
 Colour = tuple[float, float, float]  # red, green, blue, 0 to 1
 
