@@ -23,7 +23,7 @@ def cats(kind: str, count: int, seed: int = 0) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def drawn() -> dict[str, np.ndarray]:
-    return {kind: cats(kind, 30) for kind in KINDS}
+    return {kind: cats(kind, 18) for kind in KINDS}
 
 
 def coat_colours(kind: str, i: int) -> np.ndarray:
@@ -53,9 +53,9 @@ def test_any_size():
 
 
 def test_no_two_alike(drawn):
-    small = np.concatenate([drawn[kind] for kind in KINDS])[:, ::10, ::10].reshape(60, -1).astype(float)
+    small = np.concatenate([drawn[kind] for kind in KINDS])[:, ::10, ::10].reshape(36, -1).astype(float)
     apart = np.abs(small[:, None] - small[None]).mean(-1)
-    assert apart[~np.eye(60, dtype=bool)].min() > 12
+    assert apart[~np.eye(36, dtype=bool)].min() > 12
 
 
 def test_light_colour_and_place_vary(drawn):
@@ -77,12 +77,16 @@ def test_every_pose_is_drawn_and_fills_part_of_the_picture():
         assert np.isfinite(cat.shade).all() and cat.shade[cat.inside].max() <= 1.01
 
 
-def test_views_differ_in_scale():
-    units = []
+def test_views_differ_in_scale_and_all_have_the_cat_in_them():
+    units, shares = [], []
     for i in range(80):
         rng = np.random.default_rng(i)
-        units.append(random_view(rng, random_pose(rng), 200).unit)
+        pose = random_pose(rng)
+        view = random_view(rng, pose, 200)
+        units.append(view.unit)
+        shares.append(surface(rng, pose, view, 200).inside.mean())
     assert min(units) < 30 and max(units) > 60
+    assert min(shares) > 0.02 and max(shares) > 0.5
 
 
 def test_a_mirrored_view_mirrors_the_cat():
@@ -96,7 +100,7 @@ def test_a_mirrored_view_mirrors_the_cat():
 def test_calicos_are_white_and_dark_and_warm_and_tabbies_one_hue():
     both = {kind: [] for kind in KINDS}
     for kind in KINDS:
-        for i in range(60):
+        for i in range(40):
             coat = coat_colours(kind, i)
             if len(coat) < 500:
                 continue
@@ -113,7 +117,8 @@ def test_hair_is_smoother_along_its_growth_than_across():
     zero, one = np.zeros((100, 100), np.float32), np.ones((100, 100), np.float32)
     hair = strands(np.random.default_rng(0), one, zero, 8, 2)
     assert hair.mean() == pytest.approx(0, abs=1e-4) and hair.std() == pytest.approx(1, abs=1e-3)
-    assert np.abs(np.diff(hair, axis=0)).mean() > 2 * np.abs(np.diff(hair, axis=1)).mean()
+    four_along, four_across = (hair[:, 4:] * hair[:, :-4]).mean(), (hair[4:] * hair[:-4]).mean()
+    assert four_along > 0.4 and abs(four_across) < 0.2
 
 
 # ---- The script ------------------------------------------------------------------------------------
