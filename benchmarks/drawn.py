@@ -115,7 +115,7 @@ def measure(photos: Path, per_class: int, how_often: int) -> dict[str, tuple[np.
             top.compile(optimizer="rmsprop", loss="binary_crossentropy")
             top.fit(drawn[m], labels, batch_size=batch_size, epochs=epochs, verbose=0)
             for split, (inputs, truth) in real.items():
-                found[split][seed, m] = right(top.predict_on_batch(inputs[m])[:, 0] >= 0.5, truth)
+                found[split][seed, m] = right(np.asarray(top(inputs[m], training=False))[:, 0] >= 0.5, truth)
         mean, spread = averaged(drawn[1]).mean(0), averaged(drawn[1]).std(0) + 1e-3
         weights, bias = logistic_regression((averaged(drawn[1]) - mean) / spread, labels, penalty)
         for split, (inputs, truth) in real.items():
