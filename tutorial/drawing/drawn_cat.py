@@ -1,0 +1,147 @@
+"""One drawn cat, from its pose to its photograph.
+
+A cat is drawn backwards from how it is seen: first what each pixel sees of its shape, then the colour of the coat
+there, then the hairs, each of which carries the colour of its root outwards, so that every edge, between two
+patches as between the cat and the room, looks like fur.
+"""
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from tutorial.drawing.cat_shape import Pose, random_pose
+from tutorial.drawing.cat_surface import Surface, View, random_view, surface
+from tutorial.drawing.fur import WHITE, blurred, calico_coat, mixed, step, strands, tabby_coat
+from tutorial.drawing.scene import background, foreground, photograph
+
+COATS = {"calico": calico_coat, "tabby": tabby_coat}
+IRISES = [(0.62, 0.68, 0.30), (0.45, 0.60, 0.36), (0.78, 0.66, 0.25), (0.75, 0.50, 0.18), (0.50, 0.66, 0.75)]
+
+
+def _hair(rng: np.random.Generator, cat: Surface, length: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The strands, and where each pixel's hair comes from (rows, columns): hair carries its colour along."""
+    size = len(cat.inside)
+    spread = max(2.0, 0.10 * cat.unit)  # directions flow into each other, and a little beyond the outline
+    gx, gy = (blurred(g * 0.25 + 0.5, spread) - 0.5 for g in (cat.grow_x, cat.grow_y))
+    norm = np.hypot(gx, gy) + np.float32(1e-3)
+    gx, gy = gx / norm, gy / norm
+    thick, thin = max(1.6, 0.035 * cat.unit), max(1.1, 0.017 * cat.unit)
+    locks = strands(rng, gx, gy, min(1.3 * length * cat.unit, 7 * thick), thick)
+    fine = strands(rng, gx, gy, min(0.8 * length * cat.unit, 7 * thin), thin)
+    hair = 0.75 * fine + 0.65 * locks
+    pull = np.float32(length * cat.unit * 0.42) * hair + np.float32(0.35 * length * cat.unit)
+    pull = np.where(cat.face, np.float32(0.6) * pull, pull)  # the hair of the face is shorter
+    rows, columns = np.mgrid[0:size, 0:size].astype(np.float32)
+    rows = np.clip(rows - gy * pull, 0, size - 1).astype(np.int32)
+    columns = np.clip(columns - gx * pull, 0, size - 1).astype(np.int32)
+    return hair, rows, columns
+
+
+def _features(rng: np.random.Generator, coat: np.ndarray, cat: Surface) -> None:
+    """Paint eyes, nose, mouth and the bare inside of the ears into ``coat``, on the head as it is turned."""
+    rows, columns = np.flatnonzero(cat.face.any(1)), np.flatnonzero(cat.face.any(0))
+    if not len(rows):
+        return
+    where = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+    coat[where] = _face(rng, coat[where], cat, where)
+
+
+def _face(rng: np.random.Generator, coat: np.ndarray, cat: Surface, where: tuple[slice, slice]) -> np.ndarray:
+    """The coat in the window ``where``, with a face on it. Each shape is a field that is positive inside it."""
+    pink = np.float32([0.80, 0.56, 0.52]) * np.float32(rng.uniform(0.75, 1.1))
+    coat = mixed(coat, pink, 0.75 * cat.ear[where])
+    x, y = (np.where(cat.face[where], place[where], np.float32(9)) for place in (cat.face_x, cat.face_y))
+    soft = np.float32(1.2 / cat.unit)
+    # Nose and mouth
+    wide = rng.uniform(0.11, 0.16)
+    nose_y = rng.uniform(0.30, 0.38)
+    nose = np.minimum(wide - 0.9 * (y - nose_y + 0.06) - np.abs(x), y - nose_y + 0.09) * 1.2
+    colour = pink if rng.random() < 0.7 else np.float32([0.16, 0.13, 0.13])
+    coat = mixed(coat, np.float32([0.12, 0.09, 0.08]), 0.6 * step(nose + 0.025, 2 * soft))
+    coat = mixed(coat, colour, step(nose, 2 * soft))
+    line = np.abs(y - (nose_y + 0.13) - 0.16 * np.sqrt(np.abs(np.clip(np.abs(x), 0, 0.26))) + 0.10 * (np.abs(x) > 0.2))
+    mouth = np.minimum(0.022 - line, 0.26 - np.abs(x))
+    mouth = np.maximum(mouth, np.minimum(0.018 - np.abs(x), 0.09 - np.abs(y - nose_y - 0.09)))
+    coat = mixed(coat, np.float32([0.22, 0.15, 0.13]), 0.7 * step(mouth, 2 * soft))
+    # Eyes
+    apart, eye_y = rng.uniform(0.37, 0.44), rng.uniform(-0.10, 0.0)
+    wide, tall = rng.uniform(0.19, 0.25), rng.uniform(0.12, 0.21)
+    shut = rng.random() < 0.07
+    iris = np.clip(np.float32(IRISES[rng.choice(5, p=[0.32, 0.2, 0.24, 0.14, 0.1])]) + rng.normal(0, 0.05, 3), 0, 1)
+    iris = iris * rng.uniform(0.75, 1.15)
+    pupil = rng.choice([0.045, 0.09, 0.15])
+    glint = rng.uniform(-0.07, 0.07), -0.06
+    for side in (-1, 1):
+        ex, ey = (x - side * apart), (y - eye_y)
+        ey = ey + 0.22 * side * ex  # the outer corners are higher
+        almond = 1 - (ex / wide) ** 2 - np.abs(ey / np.where(ey < 0, tall, 0.85 * tall)) ** 1.7
+        if shut:
+            lid = np.minimum(0.03 - np.abs(ey + 0.5 * ex**2), wide - np.abs(ex))
+            coat = mixed(coat, np.float32([0.12, 0.09, 0.08]), 0.85 * step(lid, 2 * soft))
+            continue
+        far = np.hypot(ex, ey)
+        coat = mixed(coat, np.float32([0.08, 0.06, 0.06]), 0.9 * step(almond + 0.42, 0.25 + 4 * soft))
+        ball = iris * np.clip(1.15 - 1.6 * far - 0.9 * (ey < -0.35 * tall), 0.35, 1.2)[..., None]
+        coat = mixed(coat, ball, step(almond, 0.1 + 6 * soft))
+        black = np.minimum(1 - (ex / pupil) ** 2 - (ey / (0.9 * tall)) ** 2, almond)
+        coat = mixed(coat, np.float32([0.03, 0.03, 0.03]), step(black, 0.3 + 8 * soft))
+        coat = mixed(coat, np.float32([1, 1, 1]), 0.9 * step(0.035 - np.hypot(ex - glint[0], ey - glint[1]), 2 * soft))
+    return coat
+
+
+def _whiskers(rng: np.random.Generator, view: View, pose: Pose, size: int) -> np.ndarray:
+    """A mask, 0 to 1, of long thin lines from the muzzle and above the eyes."""
+    mask = Image.new("L", (2 * size, 2 * size))
+    draw = ImageDraw.Draw(mask)
+    c, s = np.cos(pose.tilt), np.sin(pose.tilt)
+    shift = 0.42 * np.sin(pose.turn)
+    for side in (-1, 1):
+        for i in range(rng.integers(5, 9)):
+            y = 0.42 + 0.05 * (i % 4)
+            length, fall = rng.uniform(0.7, 1.5), rng.normal(0.15, 0.25)
+            curve = [
+                (side * (0.26 + length * t) + shift, y + fall * length * t + 0.25 * t * t) for t in (0, 0.35, 0.7, 1)
+            ]
+            line = [tuple(2 * view.pixel(px * c - py * s, px * s + py * c, size)) for px, py in curve]
+            draw.line(line, fill=int(rng.integers(110, 240)), width=max(1, round(view.unit * 0.022)))
+    return np.asarray(mask.resize((size, size), Image.Resampling.BOX), np.float32) / np.float32(255)
+
+
+def draw_cat(kind: str, rng: np.random.Generator, size: int = 200) -> Image.Image:
+    """One cat, RGB, ``size`` x ``size``.
+
+    Args:
+        kind: "calico" or "tabby".
+        rng: where its pose, coat, surroundings, light and camera come from.
+        size: pixels a side.
+    """
+    place = background(rng, size)
+    pose = random_pose(rng)
+    view = random_view(rng, pose, size)
+    cat = surface(rng, pose, view, size)
+    length = rng.choice([0.10, 0.16, 0.28], p=[0.45, 0.35, 0.20])  # of its hair, head radii
+    hair, rows, columns = _hair(rng, cat, length)
+    # The coat's light and shade, then each hair carries both from its root to its tip, across every edge.
+    coat = COATS[kind](rng, cat, hair)
+    coat = np.clip(coat, 0, 1) * (cat.shade * rng.uniform(1.05, 1.35))[..., None]
+    coat = coat[rows, columns] * (1 + rng.uniform(0.07, 0.17) * hair)[..., None]
+    inside = np.float32(cat.inside)
+    outline = blurred(inside[rows, columns], 0.7)
+    coat = blurred(np.clip(coat, 0, 1), 0.5)
+    _features(rng, coat, cat)
+    if rng.random() < 0.16:  # a collar
+        band = cat.inside & ~cat.face & ~cat.limb
+        coat = mixed(coat, rng.uniform(0.05, 0.9, 3), 0.9 * (band & (np.abs(_below_head(view, size)) < 0.10)))
+    # The cat keeps the light from what it sits on.
+    shadow = blurred(np.roll(inside, int(0.06 * size), 0), 0.05 * size) * rng.uniform(0.1, 0.55)
+    scene = mixed(place * (1 - shadow)[..., None], coat, outline)
+    if not pose.over_head:
+        white = np.float32(WHITE) * rng.uniform(0.8, 1.05)
+        scene = mixed(scene, white, rng.uniform(0.35, 0.9) * _whiskers(rng, view, pose, size))
+    return photograph(rng, foreground(rng, scene))
+
+
+def _below_head(view: View, size: int) -> np.ndarray:
+    """How far each pixel is outside a circle a little larger than the head, head radii."""
+    x, y = view.pixel(0.05, 0.35, size)
+    rows, columns = np.mgrid[0:size, 0:size].astype(np.float32)
+    return np.hypot(columns - np.float32(x), rows - np.float32(y)) / np.float32(view.unit) - np.float32(0.95)
