@@ -146,7 +146,10 @@ def copies_table(datasets: Path) -> list[str]:
             bits.append(int(np.bitwise_count(photos[i].fingerprint ^ copy[:1]).sum(axis=1).min()))
         lines.append(f"| {name} | " + " | ".join(f"{np.mean(np.array(bits) <= limit):.1%}" for limit in near) + " |")
     wrong = [sum(bits <= limit for _, _, bits in pairs) - same for limit in near]
-    return [*lines, "| other pairs taken for copies | " + " | ".join(map(str, wrong)) + " |"]
+    others = sorted((bits, photos[i].file, photos[j].file) for i, j, bits in pairs if bits)[:3]
+    nearest = "; ".join(f"{bits} bits, {Path(a).name} and {Path(b).name}" for bits, a, b in others)
+    lines.append("| other pairs taken for copies | " + " | ".join(map(str, wrong)) + " |")
+    return [*lines, "", f"The nearest of the other pairs: {nearest}."]
 
 
 def time_table(datasets: Path, count: int) -> list[str]:
