@@ -1,6 +1,8 @@
 # make                 set everything up, run the three parts, ask about one photo, compare the models
 # make DATA=folder     the same on your own photos: folder/train/<class>/ and folder/validation/<class>/
 # make setup           set up alone: virtual environment, packages, ImageNet weights
+# make data-tools      what the scripts that collect and prune photos need besides
+# make photos          collect both cats from the internet, prune, split: run it again to continue
 # make test            run the tests
 # make clean           remove what the parts saved, and the drawn cats; downloads and your photos stay
 
@@ -18,7 +20,16 @@ part3 := --epochs 10
 note := echo "These cats are drawn, not photographed: the numbers say nothing about real cats. Your own: make DATA=folder"
 endif
 
-.PHONY: all setup test lint clean
+# make photos: several queries a class, since a source gives only so many photos for each. COLLECT_FLAGS: --source, say.
+COUNT ?= 1500
+TRAIN ?= 1000
+VALIDATION ?= 300
+COLLECT_FLAGS ?=
+collect_to = $(if $(filter data/drawn,$(DATA)),data,$(DATA))
+calico := "calico cat" "calico kitten" "calico cat face" "calico cat sleeping" "tricolor cat" "tortoiseshell and white cat" "calico cat portrait" "calico cat outdoors"
+tabby := "tabby cat" "tabby kitten" "mackerel tabby" "silver tabby cat" "brown tabby cat" "classic tabby cat" "tabby cat face" "tabby cat sleeping"
+
+.PHONY: all setup data-tools photos test lint clean
 all: setup $(photos)
 	@$(note)
 	@echo; echo "== Part 1: small convnet"
@@ -42,12 +53,27 @@ setup: .venv/.installed $(imagenet)
 	$(python) -m pip install --disable-pip-version-check --quiet -r requirements.txt
 	@touch $@
 
-.venv/.installed-dev: requirements-dev.txt .venv/.installed
+.venv/.installed-data: requirements-data.txt .venv/.installed
+	$(python) -m pip install --disable-pip-version-check --quiet -r requirements-data.txt
+	@touch $@
+
+.venv/.installed-dev: requirements-dev.txt requirements-data.txt .venv/.installed
 	$(python) -m pip install --disable-pip-version-check --quiet -r requirements-dev.txt
 	@touch $@
 
 $(imagenet): | .venv/.installed
 	$(python) -m tutorial.imagenet
+
+data-tools: .venv/.installed-data
+
+# The story's photos. What prune.py finds wants a person's eye: mark, run this again, and the marked ones are out.
+photos: data-tools $(imagenet)
+	$(python) data/collect.py $(calico) --class calico --count $(COUNT) --data "$(collect_to)" $(COLLECT_FLAGS)
+	$(python) data/collect.py $(tabby) --class tabby --count $(COUNT) --data "$(collect_to)" $(COLLECT_FLAGS)
+	test ! -e "$(collect_to)/prune.csv" || $(python) data/prune.py --apply --data "$(collect_to)"
+	$(python) data/prune.py --data "$(collect_to)"
+	$(python) data/split.py --train $(TRAIN) --validation $(VALIDATION) --data "$(collect_to)"
+	@echo "look at $(collect_to)/prune.html, mark what does not belong, and run make photos again; then: make"
 
 data/drawn/validation: | .venv/.installed
 	$(python) data/draw_cats.py

@@ -28,8 +28,8 @@ from tutorial.whole_file import written_whole
 __all__ = ["draw_cat"]
 
 # Settings
-train = 80  # cats of each class to train on
-validation = 30  # and to validate with
+train = 60  # cats of each class to train on: few, so that the parts are through in minutes
+validation = 20  # and to validate with
 quality = 90  # of the JPEG files; the camera that is drawn too has been through JPEG already
 sheet_columns, sheet_rows, sheet_cell = 8, 4, 125  # of the page: cats across, cats down, pixels each
 
