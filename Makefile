@@ -15,9 +15,9 @@ imagenet := weights/vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5
 
 # The drawn cats are there to see everything work soon: a third of the texts' epochs in the slow part.
 ifeq ($(DATA),data/drawn)
-photos := data/drawn/validation
+photos := data/drawn/.complete
 part3 := --epochs 10
-note := echo "These cats are drawn, not photographed: the numbers say nothing about real cats. Your own: make DATA=folder"
+note := echo "These cats are drawn, not photographed: for numbers about real cats give your photos, make DATA=folder"
 endif
 
 # make photos: several queries a class, since a source gives only so many photos for each. COLLECT_FLAGS: --source, say.
@@ -75,8 +75,9 @@ photos: data-tools $(imagenet)
 	$(python) data/split.py --train $(TRAIN) --validation $(VALIDATION) --data "$(collect_to)"
 	@echo "look at $(collect_to)/prune.html, mark what does not belong, and run make photos again; then: make"
 
-data/drawn/validation: | .venv/.installed
+data/drawn/.complete: | .venv/.installed
 	$(python) data/draw_cats.py
+	@touch $@
 
 test: .venv/.installed-dev $(imagenet)
 	$(python) -m pytest -q
