@@ -12,8 +12,6 @@ dropout, which keeps it from leaning on any one feature. It is the baseline that
 import sys
 import time
 
-import numpy as np
-
 from tutorial.command_line import part_parser, run, same_folders
 from tutorial.photos import find_photos, load_photos
 
@@ -39,6 +37,8 @@ def main() -> None:
     train_files, validation_files = find_photos(args.data)
 
     # Only now, since TensorFlow takes seconds to load and a wrong --data should not.
+    import numpy as np
+
     from tutorial.augmentation import Augmentation, Batches, warp
     from tutorial.networks import small_convnet
     from tutorial.pictures import save_jpeg, save_sheet
@@ -50,7 +50,7 @@ def main() -> None:
     validation_pixels, validation_files = load_photos(validation_files, image_size)
 
     # ---- Augmentation, to look at --------------------------------------------------------------
-    # Stronger than what the training uses, so that the eye sees what each warp does.
+    # Rotated and shifted too, which the training is not, so that the eye sees what a warp can do.
     strong = Augmentation(rotation=40, shift=0.2, shear=0.2, zoom=0.2, flip=True)
     rng = np.random.default_rng(args.seed)
     views = warp(np.repeat(train_pixels[:1], preview_count, axis=0), strong.matrices(preview_count, rng))

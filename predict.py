@@ -12,8 +12,6 @@ import json
 import sys
 from pathlib import Path
 
-import numpy as np
-
 from tutorial.command_line import TutorialError, parser, project_path, run
 from tutorial.photos import PhotoError, files_below, open_photo, read_many, rescale
 from tutorial.weights_file import FILES, first_command, read_about
@@ -70,7 +68,7 @@ def main() -> int:
                 from tutorial.networks import load_network
 
                 network = load_network(weights, about)
-            outputs = iter(network.predict_on_batch(rescale(np.stack(readable)))[:, 0])
+            outputs = iter(network.predict_on_batch(rescale(readable))[:, 0])
         for photo, pixels in zip(portion, read, strict=True):
             if isinstance(pixels, PhotoError):
                 failed = True

@@ -152,17 +152,28 @@ def look(data: Path, ranking: bool) -> None:
     print(f"{len(photos)} photos: {', '.join(counts)}")
     print(f"look at {page}; mark what should go with an x in {table}, or click there and save it")
     print(f"then: {next_command('data/prune.py', data, '--apply')}")
-    print(f"next: {next_command('data/split.py', data)}")
+    print(f"next: {split_command(data)}")
+
+
+def split_command(data: Path) -> str:
+    """The command that deals out what there is: the texts' counts where every class has so many photos, else shares."""
+    counts = Counter(Photo(file).class_name for file in photo_files(data, COLLECTED))
+    few = min(counts.values(), default=0) < 1300
+    return next_command("data/split.py", data, *(["--train", "0.8", "--validation", "0.2"] if few else []))
 
 
 def apply(data: Path, table: Path) -> None:
     """Move what is marked."""
     marked = [file for file, mark in marks(table).items() if mark]
+    if not marked:
+        print(f"nothing is marked in {table}, so nothing was moved")
+        print(f"next: {split_command(data)}")
+        return
     moved = move_out(data, marked, table)
     already = f"; the other {len(marked) - moved} are there already" if moved < len(marked) else ""
     print(f"moved {moved} of {len(marked)} marked photos to {data / PRUNED}{already}")
     print(f"undo: {next_command('data/prune.py', data, '--undo')}")
-    print(f"next: {next_command('data/split.py', data)}")
+    print(f"next: {split_command(data)}")
 
 
 def undo(data: Path) -> None:

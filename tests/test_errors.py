@@ -144,6 +144,12 @@ def test_a_folder_that_may_not_be_written(data, tmp_path, sentence):
     assert str(tmp_path / "weights") in sentence(run_part(1, data, tmp_path / "weights", "--epochs", 1))
 
 
+@pytest.mark.parametrize("script", ["fine_tuning_VGG16_pt1.py", "fine_tuning_VGG16_pt3.py", "predict.py"])
+def test_a_python_without_the_packages(sentence, script):
+    line = sentence(run("-S", script, "photo.jpg"))  # -S: without site-packages, as in a terminal without the venv
+    assert "activate" in line and "make setup" in line
+
+
 def test_a_weights_folder_that_is_a_file(data, tmp_path, sentence):
     (tmp_path / "weights").write_text("")
     assert str(tmp_path / "weights") in sentence(run_part(1, data, tmp_path / "weights", "--epochs", 1))

@@ -141,6 +141,11 @@ def test_the_best_model_present_is_the_default(trained, tmp_path, monkeypatch):
         assert predict.best_weights().name == name
 
 
+def test_compare_refuses_a_bad_photo_before_it_prints(trained, sentence):
+    done = run("-m", "tutorial.compare", "nix.jpg", "--weights-dir", trained.weights)
+    assert "nix.jpg" in sentence(done) and done.stdout == ""
+
+
 def test_compare_prints_the_models_side_by_side(trained):
     photo = trained.data / "validation" / "tabby" / "tabby0.jpg"
     done = run("-m", "tutorial.compare", photo, "--weights-dir", trained.weights)

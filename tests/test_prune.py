@@ -98,7 +98,7 @@ def test_it_names_every_fault_and_no_other_photo(faulty):
     kinds = [row["reasons"][:6] for row in rows.values()]
     assert kinds[:4] == ["unread"] * 3 + ["tiny: "] and kinds[-1] == ""
     assert "24 photos: 3 unreadable files, 1 tiny photos, 0 in train and validation, 2 in two classes, 6 dup" in printed
-    assert printed.splitlines()[-1] == f"next: python data/split.py --data {data}"
+    assert printed.splitlines()[-1] == f"next: python data/split.py --data {data} --train 0.8 --validation 0.2"
 
 
 class Page(HTMLParser):

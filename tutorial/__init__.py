@@ -1,1 +1,13 @@
 """What the parts share: photos in, networks, ImageNet weights, training, saved files, pictures."""
+
+import importlib.util
+import sys
+
+# The likeliest stumble of all, a new terminal, gets a sentence; the check takes no time.
+if any(importlib.util.find_spec(name) is None for name in ("numpy", "PIL", "h5py")):
+    print(
+        "error: this Python does not have the packages of requirements.txt: activate the virtual environment "
+        '(". .venv/bin/activate", on Windows ".venv\\Scripts\\activate"), or make it first with "make setup".',
+        file=sys.stderr,
+    )
+    sys.exit(2)

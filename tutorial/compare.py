@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from tutorial.command_line import TutorialError, parser, project_path, run
+from tutorial.photos import open_photo, read_photo, rescale
 from tutorial.weights_file import FILES, read_about
 
 
@@ -22,6 +23,9 @@ def main() -> None:
     if not present:
         raise TutorialError(f"there is no trained model in {args.weights_dir}: run the parts first.")
 
+    if args.photo:
+        open_photo(args.photo)  # says what is wrong with it before the table is begun
+
     print(f"{'model':20}  {'epochs':>6}  {'train':>7}  {'validation':>10}  {'minutes':>7}", end="")
     print(f"  {args.photo}" if args.photo else "")
     for path in present:
@@ -30,7 +34,6 @@ def main() -> None:
         print(f"{about.model:20}  {about.settings['epochs']:6}  {scores}  {about.minutes:7.1f}", end="")
         if args.photo:
             from tutorial.networks import load_network
-            from tutorial.photos import read_photo, rescale
 
             pixels = read_photo(args.photo, about.image_size)
             output = load_network(path, about).predict_on_batch(rescale(pixels[None]))[0, 0]

