@@ -20,7 +20,10 @@ from tutorial.weights_file import FILES, About, read_about
 from tutorial.whole_file import written_whole
 
 TABLE = project_path("benchmarks/parts.md")
-HEADING = "# The three parts, measured\n\nWritten by `benchmarks/parts.py`, a section a data folder.\n"
+HEADING = (
+    "# The three parts, measured\n\nWritten by `benchmarks/parts.py`, a section a data folder. A row shows the\n"
+    "seeds and epochs that were run so far; a part that was run by hand into the folder of --runs counts too.\n"
+)
 
 
 def processor() -> str:

@@ -23,7 +23,6 @@ from tutorial.dataset.photo_folders import (
     TRAIN,
     VALIDATION,
     Photo,
-    class_names,
     look_at,
     next_command,
     photo_files,
@@ -32,6 +31,7 @@ from tutorial.dataset.photo_folders import (
 )
 from tutorial.dataset.put_in_place import put_in_place, refuse_foreign_files
 from tutorial.dataset.splitting import amount, deal, wanted
+from tutorial.photos import class_folders
 
 FROM_ATTRIBUTION = ["source_page", "author", "licence", "licence_url"]
 COLUMNS = ["file", "split", "class", "collected", "sha256", *FROM_ATTRIBUTION]
@@ -40,7 +40,7 @@ COLUMNS = ["file", "split", "class", "collected", "sha256", *FROM_ATTRIBUTION]
 def attributions(data: Path) -> dict[str, dict[str, str]]:
     """What the attribution.csv of each class says, by the photo's SHA-256; nothing where there is none."""
     found = {}
-    for name in class_names(data, COLLECTED):
+    for name in class_folders(data / COLLECTED):
         table = data / COLLECTED / name / ATTRIBUTION
         if table.exists():
             found |= {row["sha256"].lower(): row for row in read_csv(table, {"sha256", *FROM_ATTRIBUTION})}
@@ -53,7 +53,7 @@ def usable(data: Path) -> list[Photo]:
     Raises:
         TutorialError: there are not two classes, or one has no photos.
     """
-    names = class_names(data, COLLECTED)
+    names = class_folders(data / COLLECTED)
     if len(names) != 2:
         listed = f" ({', '.join(names)})" if names else ""
         raise TutorialError(
@@ -89,7 +89,7 @@ def main() -> None:
     photos = usable(args.data)
     names = [photo.class_name for photo in photos]
     have = Counter(names)
-    counts = {name: wanted(have[name], args.train, args.validation) for name in class_names(args.data, COLLECTED)}
+    counts = {name: wanted(have[name], args.train, args.validation) for name in class_folders(args.data / COLLECTED)}
     groups = near_groups([photo.fingerprint for photo in photos])
     sides = deal(names, groups, counts, args.seed)
 

@@ -64,6 +64,13 @@ def files_below(folder: Path) -> list[Path]:
     return found
 
 
+def class_folders(folder: Path) -> list[str]:
+    """The names of the class folders in a folder, sorted; hidden ones are left out, and none if it does not exist."""
+    if not folder.is_dir():
+        return []
+    return sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+
+
 def _find_split(data: Path, split: str) -> PhotoFiles:
     folder = data / split
     if not folder.is_dir():
@@ -71,7 +78,7 @@ def _find_split(data: Path, split: str) -> PhotoFiles:
             f"there is no folder {folder}: put the photos into {data}/train/<class>/ and {data}/validation/<class>/, "
             "or name their folder with --data."
         )
-    names = sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    names = class_folders(folder)
     if len(names) != 2:
         found = f"has {len(names)} class folders ({', '.join(names)})" if names else "has no class folders"
         raise TutorialError(

@@ -17,7 +17,7 @@ import numpy as np
 
 from tutorial.command_line import ProgressLine, TutorialError
 from tutorial.dataset.duplicates import fingerprint, require_imagehash
-from tutorial.photos import READERS, PhotoError, files_below, open_photo
+from tutorial.photos import READERS, PhotoError, class_folders, files_below, open_photo
 
 COLLECTED, TRAIN, VALIDATION, PRUNED = "collected", "train", "validation", "pruned"
 ATTRIBUTION = "attribution.csv"
@@ -46,16 +46,9 @@ class Photo:
         return self.file.split("/")[1]
 
 
-def class_names(data: Path, stage: str) -> list[str]:
-    """The class folders of DIR/stage, sorted; none if it does not exist."""
-    if not (data / stage).is_dir():
-        return []
-    return sorted(e.name for e in (data / stage).iterdir() if e.is_dir() and not e.name.startswith("."))
-
-
 def photo_files(data: Path, stage: str) -> list[str]:
     """The photos of all classes of DIR/stage, below DIR, with forward slashes, in order."""
-    found = [path for name in class_names(data, stage) for path in files_below(data / stage / name)]
+    found = [path for name in class_folders(data / stage) for path in files_below(data / stage / name)]
     return [path.relative_to(data).as_posix() for path in found]
 
 
