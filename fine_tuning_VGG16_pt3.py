@@ -12,7 +12,7 @@ import math
 import sys
 import time
 
-from tutorial.command_line import TutorialError, part_parser, run, same_folders
+from tutorial.command_line import TutorialError, count_or_zero, part_parser, run, same_folders
 from tutorial.photos import find_photos, load_photos
 from tutorial.weights_file import FILES, load_weights, read_about
 
@@ -22,16 +22,20 @@ batch_size = 16  # photos a step
 learning_rate, momentum = 1e-4, 0.9  # small steps, so that block 5 is adapted and not overwritten
 shear, zoom = 0.2, 0.2  # training views: sheared by up to 0.2 radians, 20 % larger to 20 % smaller ...
 flip = True  # ... and every other one mirrored
+views = 4  # views of each photo that take turns; 0: a fresh one every epoch, as in the texts, four times slower
 
 
 def main() -> None:
     """Run part 3."""
-    args = part_parser(
+    p = part_parser(
         "Part 3: fine-tune VGG16's last convolution block, starting from part 2's top model.",
         "python fine_tuning_VGG16_pt3.py --data data --epochs 30",
         epochs,
         batch_size,
-    ).parse_args()
+    )
+    text = "views of each training photo that take turns; 0: a fresh one every epoch (default: %(default)s)"
+    p.add_argument("--views", type=count_or_zero, metavar="N", default=views, help=text)
+    args = p.parse_args()
 
     # ---- The photos, and what part 2 left ------------------------------------------------------
     train_files, validation_files = find_photos(args.data)
@@ -51,11 +55,13 @@ def main() -> None:
     # Only now, since TensorFlow takes seconds to load and a wrong flag should not.
     from tutorial.augmentation import Augmentation, Batches
     from tutorial.backend import keras
-    from tutorial.networks import freeze_up_to_last_block, top_model, vgg16_base, with_top
-    from tutorial.training import prepare, print_found, save_outcome, train
+    from tutorial.networks import freeze_up_to_last_block, split_at_last_block, top_model, vgg16_base, with_top
+    from tutorial.training import prepare, print_found, save_outcome, train, use_tensor_cores
+    from tutorial.views import kept_views
 
     start = time.monotonic()
     print_found(train_files, validation_files, prepare(args.seed))
+    use_tensor_cores()
     train_pixels, train_files = load_photos(train_files, image_size)
     validation_pixels, validation_files = load_photos(validation_files, image_size)
 
@@ -65,11 +71,6 @@ def main() -> None:
     load_weights(top, top_weights)
     network = with_top(base, top)
     freeze_up_to_last_block(base)  # before compile, which takes note of what is trainable
-    network.compile(
-        optimizer=keras.optimizers.SGD(learning_rate, momentum=momentum),
-        loss="binary_crossentropy",
-        metrics=["accuracy"],
-    )
     trained = sum(math.prod(weight.shape) for weight in network.trainable_weights)
     print(f"VGG16 with top: {network.count_params():,} parameters, {trained:,} trained: block 5 and the top model")
 
@@ -83,7 +84,21 @@ def main() -> None:
         args.seed,
     )
     validation = Batches(validation_pixels, validation_files.labels, args.batch_size)
-    history = train(network, training, validation, args.epochs)
+    # The frozen blocks always say the same of the same view, so they are asked once, and training goes on from
+    # what they said: their weights are in `network` all the same, and so is what block 5 and the top learn.
+    frozen, last_block = split_at_last_block(base)
+    kept = kept_views(frozen, training, validation, min(args.views, args.epochs), args.weights_dir / "block4")
+    if kept:
+        training, validation = kept
+        trained_part = with_top(last_block, top)
+    else:
+        args.views, trained_part = 0, network
+    trained_part.compile(
+        optimizer=keras.optimizers.SGD(learning_rate, momentum=momentum),
+        loss="binary_crossentropy",
+        metrics=["accuracy"],
+    )
+    history = train(trained_part, training, validation, args.epochs)
 
     # ---- What came of it -----------------------------------------------------------------------
     files = train_files, validation_files

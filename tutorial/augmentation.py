@@ -96,11 +96,19 @@ class Batches(keras.utils.PyDataset):
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         here = self.order[index * self.batch_size : (index + 1) * self.batch_size]
+        return self.inputs(here, index), self.labels[here]
+
+    def inputs(self, here: np.ndarray, index: int) -> np.ndarray:
+        """What the network gets of the photos ``here``, batch ``index`` of this epoch."""
+        return self.view(here, self.epoch, index)
+
+    def view(self, here: np.ndarray, *chance: int) -> np.ndarray:
+        """The photos ``here``, rescaled; where they are augmented, the views drawn from the seed and ``chance``."""
         pixels = self.pixels[here]
         if self.augmentation is not None:
-            rng = np.random.default_rng([self.seed, self.epoch, index])
+            rng = np.random.default_rng([self.seed, *chance])
             pixels = warp(pixels, self.augmentation.matrices(len(here), rng))
-        return rescale(pixels), self.labels[here]
+        return rescale(pixels)
 
     def on_epoch_end(self) -> None:
         """Draw the next epoch's order; Keras calls this."""

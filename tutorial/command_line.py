@@ -1,6 +1,7 @@
 """The parts' common flags, and how a part tells the reader about an error or its progress."""
 
 import argparse
+import math
 import os
 import shlex
 import sys
@@ -23,26 +24,22 @@ def project_path(name: str) -> Path:
         return PROJECT / name
 
 
-def positive_int(text: str) -> int:
-    """An argparse type: a whole number of at least 1. Raises ValueError otherwise, which argparse reports."""
-    number = int(text)
-    if number < 1:
-        raise ValueError(text)
-    return number
+def whole_number(name: str, least: int, most: float = math.inf) -> Callable[[str], int]:
+    """An argparse type: a whole number within limits. It raises ValueError otherwise, which argparse reports."""
+
+    def convert(text: str) -> int:
+        number = int(text)
+        if not least <= number <= most:
+            raise ValueError(text)
+        return number
+
+    convert.__name__ = name  # argparse: "invalid <name> value"
+    return convert
 
 
-positive_int.__name__ = "whole number (1 or more)"  # argparse: "invalid <this> value"
-
-
-def seed_number(text: str) -> int:
-    """An argparse type: a seed, 0 to 2**32 - 1 (NumPy's range). Raises ValueError otherwise."""
-    number = int(text)
-    if not 0 <= number < 2**32:
-        raise ValueError(text)
-    return number
-
-
-seed_number.__name__ = "seed (0 to 4294967295)"
+positive_int = whole_number("whole number (1 or more)", 1)
+count_or_zero = whole_number("whole number (0 or more)", 0)
+seed_number = whole_number("seed (0 to 4294967295)", 0, 2**32 - 1)  # NumPy's range
 
 
 def parser(description: str, example: str) -> argparse.ArgumentParser:

@@ -56,7 +56,7 @@ def top_model(feature_shape: tuple[int, int, int]) -> keras.Model:
             layers.Flatten(),
             layers.Dense(256, activation="relu"),
             layers.Dropout(0.5),
-            layers.Dense(1, activation="sigmoid"),
+            layers.Dense(1, activation="sigmoid", dtype="float32"),  # also where mixed precision is on
         ],
         name="top_model",
     )
@@ -73,6 +73,17 @@ def freeze_up_to_last_block(base: keras.Model) -> None:
     for layer in base.layers:
         layer.trainable = layer.name.startswith(LAST_BLOCK)
     assert len(base.trainable_weights) == 6  # three convolutions, a kernel and a bias each
+
+
+def split_at_last_block(base: keras.Model) -> tuple[keras.Model, keras.Model]:
+    """VGG16's base as two networks over the same weights: the frozen blocks 1 to 4, and block 5.
+
+    Returns:
+        A model from photos (n, size, size, 3) to block 4's output, (n, size // 16, size // 16, 512), and one from
+        there to the bottleneck features, (n, size // 32, size // 32, 512).
+    """
+    between = base.get_layer("block4_pool").output
+    return keras.Model(base.input, between, name="blocks_1_to_4"), keras.Model(between, base.output, name="block5")
 
 
 def load_network(path: Path, about: About) -> keras.Model:

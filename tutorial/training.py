@@ -26,6 +26,18 @@ def prepare(seed: int) -> str:
     return "GPU, " + ", ".join(tf.config.experimental.get_device_details(gpu).get("device_name", "?") for gpu in gpus)
 
 
+def use_tensor_cores() -> None:
+    """On a GPU with tensor cores, compute in float16 from now on, and say so; the weights stay float32.
+
+    Tensor cores came with compute capability 7.0 (Volta). Networks that are built afterwards use them.
+    """
+    gpus = tf.config.list_physical_devices("GPU")
+    details = [tf.config.experimental.get_device_details(gpu) for gpu in gpus]
+    if gpus and all(one.get("compute_capability", (0, 0)) >= (7, 0) for one in details):
+        keras.mixed_precision.set_global_policy("mixed_float16")
+        print("mixed precision: float16 on the GPU's tensor cores, float32 weights")
+
+
 def print_found(train: PhotoFiles, validation: PhotoFiles, device: str) -> None:
     """Tell the reader what the part found."""
     for files in (train, validation):
@@ -149,7 +161,7 @@ def save_outcome(
         class_names=list(files[0].class_names),
         image_size=image_size,
         photos={"train": files[0].counts(), "validation": files[1].counts()},
-        settings={"epochs": args.epochs, "batch_size": args.batch_size, "seed": args.seed},
+        settings={name: vars(args)[name] for name in ("epochs", "batch_size", "seed", "views") if name in args},
         scores={name: float(values[-1]) for name, values in history.items()},
         minutes=minutes,
     )

@@ -1,0 +1,121 @@
+"""Part 3's shortcut: what the frozen blocks say of each view, computed once and kept.
+
+Blocks 1 to 4 of VGG16 are nine tenths of its work, and while they are frozen their output for a given view of a
+photo never changes. So it is computed once for the validation photos and for a number of augmented views of each
+training photo, and block 5 and the top model train on that: the same mathematics, up to the rounding to float16.
+"""
+
+import hashlib
+import shutil
+import time
+from pathlib import Path
+
+import numpy as np
+
+from tutorial.augmentation import Batches
+from tutorial.backend import keras, tf
+from tutorial.command_line import ProgressLine, TutorialError, duration
+from tutorial.whole_file import written_whole
+
+PORTION = 16  # photos at a time through the frozen blocks: larger portions are no faster
+SPARE = 200e6  # bytes of disk that are left to others
+
+
+class KeptBatches(Batches):
+    """Batches of kept outputs, float32 (b, h, w, c): epoch ``e`` gets the view ``e % views`` of each photo."""
+
+    def __init__(self, batches: Batches, paths: list[Path]) -> None:
+        super().__init__(batches.pixels, batches.labels, batches.batch_size, batches.augmentation, batches.seed)
+        self.paths = paths
+
+    def inputs(self, here: np.ndarray, index: int) -> np.ndarray:
+        """The kept outputs of the photos ``here``. Mapped anew each time, so that what was read does not pile up."""
+        return np.load(self.paths[self.epoch % len(self.paths)], mmap_mode="r")[here].astype(np.float32)
+
+
+def kept_views(
+    frozen: keras.Model, training: Batches, validation: Batches, views: int, folder: Path
+) -> tuple[KeptBatches, KeptBatches] | None:
+    """Keep the frozen blocks' output for the views and the validation photos, as .npy files of float16 in a folder.
+
+    A file is named for the photos and settings it was made from: one that is there already is reused, and one
+    that belongs to other photos or settings is removed.
+
+    Args:
+        frozen: blocks 1 to 4, from ``networks.split_at_last_block``.
+        training: the training photos with their augmentation.
+        validation: the validation photos, which have one view: themselves.
+        views: how many views of each training photo; 0 for a fresh one every epoch.
+        folder: where the files are.
+
+    Returns:
+        Training and validation batches for the blocks that follow; None where fresh views are to be used instead:
+        when they were asked for, on a GPU, which has no need of the shortcut, and when the disk is too small.
+
+    Raises:
+        TutorialError: the folder cannot be written to.
+    """
+    if not views:
+        return None
+    if tf.config.list_physical_devices("GPU"):
+        print("a GPU is fast enough for a fresh view of each photo every epoch: --views is not used")
+        return None
+    sets = [(training, _paths(training, "train", views, folder)), (validation, _paths(validation, "val", 1, folder))]
+    wanted = {path for _, paths in sets for path in paths}
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for path in folder.glob("*.npy"):
+            if path not in wanted:
+                path.unlink()
+    except OSError as error:
+        raise TutorialError(f"{folder} cannot be written to ({error.strerror}): name another --weights-dir.") from None
+    row = 2 * int(np.prod(frozen.output_shape[1:]))  # bytes a photo, float16
+    needed = sum(row * len(batches.labels) for batches, paths in sets for path in paths if not path.exists())
+    free = shutil.disk_usage(folder).free
+    if needed > free - SPARE:
+        print(
+            f"{views} views a photo would take {_size(needed)} in {folder}, and {_size(free)} are free: training "
+            "on a fresh view every epoch instead, which is slower and needs no disk; --views takes a smaller number"
+        )
+        return None
+    if needed:
+        print(f"the frozen blocks' output is kept in {folder}: {_size(needed)} more ({_size(free)} free)")
+    for batches, paths in sets:
+        for number, path in enumerate(paths):
+            if not path.exists():
+                _keep(frozen, batches, number, path, f"view {number + 1} of {len(paths)}")
+    if needed < sum(row * len(batches.labels) * len(paths) for batches, paths in sets):
+        print(f"reusing the frozen blocks' output in {folder} for photos and settings that are the same")
+    return KeptBatches(*sets[0]), KeptBatches(*sets[1])
+
+
+def _paths(batches: Batches, name: str, views: int, folder: Path) -> list[Path]:
+    """The file of each view, named for what it holds."""
+    photos = hashlib.sha256(np.ascontiguousarray(batches.pixels)).hexdigest()
+    chance = batches.seed if batches.augmentation else None
+    settings = repr((photos, batches.pixels.shape, batches.augmentation, chance))
+    key = hashlib.sha256(settings.encode()).hexdigest()[:16]
+    return [folder / f"{name}_{key}_view{number}.npy" for number in range(views)]
+
+
+def _keep(frozen: keras.Model, batches: Batches, number: int, path: Path, what: str) -> None:
+    """Send one view of every photo through the frozen blocks, in the photos' order, and save what comes out."""
+    start, count = time.monotonic(), len(batches.labels)
+    progress = ProgressLine(f"{what}: photos", count)
+    with written_whole(path) as beside, open(beside, "wb") as file:  # written in portions, never whole in memory
+        shape = (count, *frozen.output_shape[1:])
+        np.lib.format.write_array_header_1_0(file, {"descr": "<f2", "fortran_order": False, "shape": shape})
+        for first in range(0, count, PORTION):
+            here = np.arange(first, min(first + PORTION, count))
+            outputs = frozen.predict_on_batch(batches.view(here, number, first)).astype("<f2")
+            assert np.isfinite(outputs).all()  # float16 ends at 65504, far beyond what VGG16 says of a photo
+            file.write(outputs.tobytes())
+            progress.update(first + len(here))
+    progress.clear()
+    photos = "training" if batches.augmentation else "validation"
+    print(f"{what}, {count} {photos} photos: {duration(time.monotonic() - start)}", flush=True)
+
+
+def _size(count: float) -> str:
+    """Bytes in words."""
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"
