@@ -7,33 +7,21 @@ there scored as one section of benchmarks/parts.md. A part whose weights file is
 again, so an interrupted benchmark goes on where it stopped.
 """
 
-import os
-import platform
-import re
 import subprocess
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # so that this script finds tutorial/
+from report import machine, spread, write_section
+
 from tutorial.command_line import PROJECT, parser, project_path, run, seed_number
 from tutorial.weights_file import FILES, About, read_about
-from tutorial.whole_file import written_whole
 
 TABLE = project_path("benchmarks/parts.md")
 HEADING = (
     "# The three parts, measured\n\nWritten by `benchmarks/parts.py`, a section a data folder. A row shows the\n"
     "seeds and epochs that were run so far; a part that was run by hand into the folder of --runs counts too.\n"
 )
-
-
-def processor() -> str:
-    """What the machine is, as far as it tells."""
-    found = (
-        re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
-        if os.path.exists("/proc/cpuinfo")
-        else None
-    )
-    return f"{found[1] if found else platform.processor() or platform.machine()}, {os.cpu_count()} cores"
 
 
 def train_missing(data: Path, folder: Path, parts: list[int], seeds: list[int]) -> None:
@@ -53,21 +41,12 @@ def scores(folder: Path) -> dict[str, list[About]]:
     }
 
 
-def spread(values: list[float], form: str) -> str:
-    """Mean and range: "0.812 (0.800-0.838)"."""
-    mean = format(sum(values) / len(values), form)
-    return mean if len(values) == 1 else f"{mean} ({min(values):{form}}-{max(values):{form}})"
-
-
-def section(data: Path, found: dict[str, list[About]]) -> str:
+def section(data: Path, found: dict[str, list[About]]) -> list[str]:
     """The data folder's part of the table."""
     first = next(abouts[0] for abouts in found.values() if abouts)
     photos = ", ".join(f"{sum(counts.values())} {split}" for split, counts in first.photos.items())
-    versions = ", ".join(f"{name} {number}" for name, number in first.versions.items())
     lines = [
-        f"## {data.name}",
-        "",
-        f"{photos} photos of {' and '.join(first.class_names)}; {processor()}; {versions}.",
+        f"{photos} photos of {' and '.join(first.class_names)}; {machine()}.",
         f"`python benchmarks/parts.py --data {data.as_posix()}`",
         "",
         "| model | seeds | epochs | train accuracy | validation accuracy | minutes |",
@@ -81,7 +60,7 @@ def section(data: Path, found: dict[str, list[About]]) -> str:
             minutes = spread([about.minutes for about in abouts], ".1f")
             epochs = abouts[0].settings["epochs"]
             lines.append(f"| {model} | {seeds} | {epochs} | {train} | {validation} | {minutes} |")
-    return "\n".join(lines) + "\n"
+    return lines
 
 
 def main() -> None:
@@ -95,13 +74,7 @@ def main() -> None:
     args = p.parse_args()
     folder = args.runs / args.data.name
     train_missing(args.data, folder, args.parts, args.seeds)
-    written = section(args.data, scores(folder))
-    old = TABLE.read_text() if TABLE.exists() else HEADING
-    others = [part for part in old.split("\n## ")[1:] if not part.startswith(f"{args.data.name}\n")]
-    sections = sorted([*(f"## {part.strip()}\n" for part in others), written])
-    with written_whole(TABLE) as beside:
-        beside.write_text("\n".join([HEADING, *sections]))
-    print(written)
+    write_section(TABLE, HEADING, args.data.name, section(args.data, scores(folder)))
 
 
 if __name__ == "__main__":

@@ -61,11 +61,11 @@ def kept_views(
         print("a GPU is fast enough for a fresh view of each photo every epoch: --views is not used")
         return None
     sets = [(training, _paths(training, "train", views, folder)), (validation, _paths(validation, "val", 1, folder))]
-    wanted = {path for _, paths in sets for path in paths}
+    keys = {_key(paths[0]) for _, paths in sets}
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for path in folder.glob("*.npy"):
-            if path not in wanted:
+            if _key(path) not in keys:
                 path.unlink()
     except OSError as error:
         raise TutorialError(f"{folder} cannot be written to ({error.strerror}): name another --weights-dir.") from None
@@ -96,6 +96,11 @@ def _paths(batches: Batches, name: str, views: int, folder: Path) -> list[Path]:
     settings = repr((photos, batches.pixels.shape, batches.augmentation, chance))
     key = hashlib.sha256(settings.encode()).hexdigest()[:16]
     return [folder / f"{name}_{key}_view{number}.npy" for number in range(views)]
+
+
+def _key(path: Path) -> str:
+    """What the views of the same photos and settings have in common: the name without the view's number."""
+    return path.name.rpartition("_view")[0]
 
 
 def _keep(frozen: keras.Model, batches: Batches, number: int, path: Path, what: str) -> None:
