@@ -19,9 +19,9 @@ from tutorial.command_line import PROJECT, parser, positive_int, project_path, r
 
 TABLE = project_path("benchmarks/views.md")
 HEADING = (
-    "# How many views of each photo part 3 needs\n\nWritten by `benchmarks/views.py`, a section a data folder: validation"
-    " after 30 epochs, as mean and range over\nseeds. As many views as epochs is what `--views 0` gives: a fresh view"
-    " every epoch.\n"
+    "# How many views of each photo part 3 needs\n\nWritten by `benchmarks/views.py`, a section a data folder: "
+    "validation after 30 epochs, as mean and range over\nseeds. As many views as epochs is what `--views 0` gives: a "
+    "fresh view every epoch.\n"
 )
 EPOCHS = 30  # the texts', of part 3
 LAST = 10  # epochs whose mean is less noisy than the last one alone

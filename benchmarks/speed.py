@@ -1,0 +1,226 @@
+"""How much faster than the texts' own code path the tutorial is, measured side by side.
+
+    python benchmarks/speed.py --data ../shared/datasets/cats_vs_dogs          about an hour and a half
+    python benchmarks/speed.py --data ../shared/datasets/cats_vs_dogs --quick  under 10 minutes, on fewer photos
+
+Every figure is the median of several rounds in which the two take turns (ABAB), each as a process of its own that is
+timed from outside by the lines it prints: benchmarks/texts.py for the texts, the tutorial's scripts as the reader runs
+them for ours. Needs Linux or macOS (wait4, which tells a process's peak memory).
+"""
+
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # so that this script finds tutorial/
+import numpy as np
+from report import machine, write_section
+
+from tutorial.command_line import PROJECT, parser, positive_int, project_path, run
+from tutorial.imagenet import KERAS_FILE
+from tutorial.photos import class_folders, files_below
+
+TABLE = project_path("benchmarks/speed.md")
+HEADING = (
+    "# Speed, beside the texts' own code path\n\nWritten by `benchmarks/speed.py`: medians and ranges of runs that took"
+    " turns, each a process of its own.\n"
+)
+EPOCHS = 30  # of part 3, over which its cost is projected
+VIEWS = 4  # part 3's default
+MEASURED = 2  # epochs of part 3 that are run, and views that are computed
+QUICK = {"train": 80, "validation": 40}  # photos a class
+
+
+class Clock:
+    """A finished process: when it printed what, how long it took (s) and its peak memory (GB)."""
+
+    def __init__(self, *command: object) -> None:
+        start = time.monotonic()
+        with tempfile.TemporaryFile("w+") as errors:
+            arguments = [sys.executable, "-u", *map(str, command)]
+            process = subprocess.Popen(arguments, cwd=PROJECT, stdout=subprocess.PIPE, stderr=errors, text=True)
+            self.lines = [(time.monotonic() - start, line) for line in process.stdout]
+            _, status, used = os.wait4(process.pid, 0)
+            process.returncode = os.waitstatus_to_exitcode(status)
+            self.seconds = time.monotonic() - start
+            self.memory = used.ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e9
+            if process.returncode:
+                errors.seek(0)
+                raise SystemExit(f"{' '.join(arguments)} failed:\n{errors.read()}")
+
+    def at(self, pattern: str) -> float:
+        """When the last line that matches was printed."""
+        return [when for when, line in self.lines if re.search(pattern, line)][-1]
+
+
+def multiplications(size: int) -> tuple[float, float]:
+    """GFLOP a photo of VGG16's base and of one layer of its block 5 (a multiplication and an addition are two)."""
+    total, last, channels = 0.0, 0.0, 3
+    for filters, layers in ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3)):
+        for _ in range(layers):
+            last = 2 * 9 * size * size * channels * filters / 1e9
+            total, channels = total + last, filters
+        size //= 2
+    return total, last
+
+
+def sgemm() -> float:
+    """The machine's rate for float32 matrices of 3000 x 3000, by NumPy: GFLOP/s."""
+    a, b = np.random.default_rng(0).random((2, 3000, 3000), np.float32)
+    a @ b
+    start = time.monotonic()
+    a @ b
+    return 2 * 3000**3 / 1e9 / (time.monotonic() - start)
+
+
+def fewer(data: Path, folder: Path) -> Path:
+    """A data folder with the first photos of each class alone, as links."""
+    for split, count in QUICK.items():
+        for name in class_folders(data / split):
+            (folder / split / name).mkdir(parents=True)
+            for path in files_below(data / split / name)[:count]:
+                (folder / split / name / path.name).symlink_to(path.resolve())
+    return folder
+
+
+class Speed:
+    """The measurements: for each row of the table and each side, a list over the rounds."""
+
+    def __init__(self, data: Path, folder: Path) -> None:
+        self.data, self.folder = data.resolve(), folder
+        self.train, self.validation = (len(files_below(data / split)) for split in QUICK)
+        self.base, self.layer = multiplications(150)
+        self.imagenet = (project_path("weights") / KERAS_FILE).resolve()
+        self.values: dict[tuple[str, str], list[float]] = {}
+        self.memory: dict[tuple[str, str], float] = {}
+
+    def note(self, row: str, side: str, value: float, memory: float) -> None:
+        """One more value of a row."""
+        self.values.setdefault((row, side), []).append(value)
+        self.memory[row, side] = max(memory, self.memory.get((row, side), 0))
+        print(f"{row}, {side}: {value:.2f}", flush=True)
+
+    def texts(self, *arguments: object) -> Clock:
+        """Run the texts' code path."""
+        return Clock(PROJECT / "benchmarks/texts.py", *arguments, "--imagenet", self.imagenet)
+
+    def ours(self, part: int, *flags: object) -> Clock:
+        """Run a part of the tutorial."""
+        where = ["--data", self.data, "--weights-dir", self.folder / "weights"]
+        return Clock(PROJECT / f"fine_tuning_VGG16_pt{part}.py", *where, *flags)
+
+    def part1(self) -> None:
+        """Seconds an epoch, after the first."""
+        row = "part 1, s an epoch"
+        done = self.texts(1, "--data", self.data, "--epochs", 3)
+        self.note(row, "texts", (done.at("^epoch +3/") - done.at("^epoch +1/")) / 2, done.memory)
+        done = self.ours(1, "--epochs", 3)
+        self.note(row, "ours", (done.at("^epoch +3/") - done.at("^epoch +1/")) / 2, done.memory)
+
+    def part2(self) -> None:
+        """Photos a second for the features, decoding included."""
+        row, photos = "part 2, photos/s", self.train + self.validation
+        done = self.texts(2, "--data", self.data)
+        self.note(row, "texts", photos / (done.at("^end") - done.at("^start")), done.memory)
+        for kept in (self.folder / "weights").glob("bottleneck_features_*"):
+            kept.unlink()
+        done = self.ours(2)
+        self.note(row, "ours", photos / (done.at("^features of .*validation: ") - done.at("^device")), done.memory)
+
+    def part3(self) -> None:
+        """Seconds an epoch after the first, and the whole part."""
+        row, whole = "part 3, s an epoch", f"part 3, minutes for {EPOCHS} epochs"
+        done = self.texts(3, "--data", self.data, "--epochs", MEASURED)
+        epoch = done.at("^epoch +2/") - done.at("^epoch +1/")
+        self.note(row, "texts", epoch, done.memory)
+        self.note(whole, "texts", EPOCHS * epoch / 60, done.memory)
+        for kept in (self.folder / "weights/block4").glob("*"):
+            kept.unlink()
+        done = self.ours(3, "--epochs", MEASURED, "--views", MEASURED)
+        epoch = done.at("^epoch +2/") - done.at("^epoch +1/")
+        view = (done.at("training photos: ") - done.at("^the frozen blocks")) / MEASURED
+        rest = done.at("^epoch +1/") - done.at("training photos: ")  # the validation photos and the first epoch
+        self.note(row, "ours", epoch, done.memory)
+        self.note(whole, "ours", (VIEWS * view + rest + (EPOCHS - 1) * epoch) / 60, done.memory)
+
+    def predict(self) -> None:
+        """A cold start to the answers, for one photo and for a hundred, beside ``import keras`` alone."""
+        keras = Clock("-c", "import keras")
+        photos = (files_below(self.data / "validation") * 2)[:100]
+        for model, weights in (("convnet", "small_convnet"), ("vgg16", "fine_tuned_vgg16")):
+            for count in (1, len(photos)):
+                row = f"predict.py, {model}, {count} photo{'s' * (count > 1)}, s"
+                done = self.texts(model, *photos[:count])
+                self.note(row, "texts", done.seconds, done.memory)
+                path = self.folder / f"weights/{weights}.weights.h5"
+                done = Clock(PROJECT / "predict.py", "--weights", path, *photos[:count])
+                self.note(row, "ours", done.seconds, done.memory)
+                self.note(row, "import keras", keras.seconds, keras.memory)
+
+    def lines(self, rates: list[float]) -> list[str]:
+        """The table."""
+        rate = median(rates)
+        sgemm = f"sgemm: {rate:.0f} GFLOP/s ({min(rates):.0f}-{max(rates):.0f})"
+        out = [
+            f"{sgemm}; VGG16's base: {self.base:.1f} GFLOP a photo.",
+            "",
+            "| | texts | ours | times faster | peak memory, GB: texts / ours |",
+            "|---|---|---|---|---|",
+        ]
+        for row in dict.fromkeys(row for row, _ in self.values):
+            texts, ours = self.values[row, "texts"], self.values[row, "ours"]
+            faster = median(texts) / median(ours)
+            cells = [f"{median(side):.2f} ({min(side):.2f}-{max(side):.2f})" for side in (texts, ours)]
+            memory = " / ".join(f"{self.memory[row, side]:.1f}" for side in ("texts", "ours"))
+            out.append(f"| {row} | {' | '.join(cells)} | {1 / faster if '/s' in row else faster:.2f} | {memory} |")
+        out.append("")
+        for side in ("texts", "ours"):
+            share = median(self.values["part 2, photos/s", side]) * self.base / rate
+            out.append(f"- part 2, {side}: {share:.0%} of the sgemm rate")
+        # An epoch: block 5 forward, the gradients of its three layers' filters and of two layers' inputs.
+        work = 8 * self.layer * self.train + 3 * self.layer * self.validation
+        share = work / median(self.values["part 3, s an epoch", "ours"]) / rate
+        out.append(f"- part 3, ours: {share:.0%} of it, counting block 5 alone")
+        frozen = self.base - 3 * self.layer
+        share = (work + frozen * (self.train + self.validation)) / median(self.values["part 3, s an epoch", "texts"])
+        out.append(f"- part 3, texts: {share / rate:.0%} of it")
+        for row, side in self.values:
+            if side == "import keras":
+                ratio = median(self.values[row, "ours"]) / median(self.values[row, side])
+                out.append(f"- {row.removesuffix(', s')}: {ratio:.2f} times `import keras` alone")
+        return out
+
+
+def main() -> None:
+    """Measure and write the section."""
+    example = "python benchmarks/speed.py --data ../shared/datasets/cats_vs_dogs --quick"
+    p = parser("Measure the tutorial beside the texts' code path.", example)
+    p.add_argument("--data", type=Path, metavar="DIR", required=True, help="folder with train/ and validation/")
+    p.add_argument("--rounds", type=positive_int, metavar="N", default=3, help="default: %(default)s")
+    p.add_argument("--quick", action="store_true", help="on fewer photos")
+    args = p.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        speed = Speed(fewer(args.data, Path(folder, "data")) if args.quick else args.data, Path(folder))
+        rates = []
+        for _ in range(args.rounds):
+            rates.append(sgemm())
+            speed.part1()
+            speed.part2()
+            speed.part3()
+            speed.predict()
+        lines = [
+            f"{speed.train} training and {speed.validation} validation photos, {args.rounds} rounds; {machine()};",
+            f"`python benchmarks/speed.py --data {args.data.as_posix()}{' --quick' if args.quick else ''}`",
+            "",
+            *speed.lines(rates),
+        ]
+        write_section(TABLE, HEADING, f"{args.data.name}{', quick' if args.quick else ''}", lines)
+
+
+if __name__ == "__main__":
+    sys.exit(run(main))
