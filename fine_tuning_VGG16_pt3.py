@@ -86,8 +86,9 @@ def main() -> None:
     validation = Batches(validation_pixels, validation_files.labels, args.batch_size)
     # The frozen blocks always say the same of the same view, so they are asked once, and training goes on from
     # what they said: their weights are in `network` all the same, and so is what block 5 and the top learn.
+    args.views = min(args.views, args.epochs)
     frozen, last_block = split_at_last_block(base)
-    kept = kept_views(frozen, training, validation, min(args.views, args.epochs), args.weights_dir / "block4")
+    kept = kept_views(frozen, training, validation, args.views, args.weights_dir / "block4")
     if kept:
         training, validation = kept
         trained_part = with_top(last_block, top)

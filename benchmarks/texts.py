@@ -15,7 +15,7 @@ from keras.src.legacy.preprocessing.image import ImageDataGenerator  # tf.keras 
 SIZE, BATCH = 150, 16
 
 
-def photos(data: str, split: str, augmented: bool, **how):
+def photos(data: str, split: str, augmented: bool, **how) -> keras.utils.PyDataset:
     """One split's photos, as the texts read them."""
     views = {"shear_range": 0.2, "zoom_range": 0.2, "horizontal_flip": True} if augmented else {}
     generator = ImageDataGenerator(rescale=1 / 255, **views)
@@ -52,6 +52,7 @@ class Say(keras.callbacks.Callback):
     """A line at the end of each epoch, for the clock of benchmarks/speed.py."""
 
     def on_epoch_end(self, epoch, logs=None) -> None:
+        """Keras calls this."""
         print(f"epoch {epoch + 1}/{self.params['epochs']}", flush=True)
 
 

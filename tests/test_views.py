@@ -83,7 +83,7 @@ def test_gradients_behind_the_kept_outputs_are_the_plain_networks(base, sets, tm
     assert len(ours) == len(plain) == 10
     for one, other in zip(ours, plain, strict=True):
         size = np.linalg.norm(other.numpy())
-        assert 0 < size and np.linalg.norm(one.numpy() - other.numpy()) < 0.02 * size
+        assert size > 0 and np.linalg.norm(one.numpy() - other.numpy()) < 0.02 * size
 
 
 def test_outputs_are_reused_for_the_same_photos_and_settings_alone(base, sets, tmp_path, capsys):

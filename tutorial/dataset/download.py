@@ -273,10 +273,11 @@ def _read(response: requests.Response, most: int, deadline: float) -> bytes:
 def in_threads(work: Callable[[Job], Result], jobs: Iterator[Job], threads: int) -> Iterator[tuple[Job, Result]]:
     """Each job with its result, as they finish. ``jobs`` may wait: one thread at a time takes the next job from it.
 
+    As many results as threads wait to be taken, no more: then the threads wait too.
     The threads are daemons: whoever stops listening, at Ctrl-C say, does not wait for a slow server.
     An exception from ``jobs`` or ``work`` is raised here, after the results of the other jobs under way.
     """
-    turn, results = threading.Lock(), Queue()
+    turn, results = threading.Lock(), Queue(threads)
     failure: list[BaseException] = []
 
     def take_jobs() -> None:
