@@ -84,7 +84,9 @@ class Batches(keras.utils.PyDataset):
         augmentation: Augmentation | None = None,
         seed: int = 0,
     ) -> None:
-        super().__init__()
+        # Two threads make batches ahead. With one, Keras leaves that to tf.data, whose autotuning thread holds up
+        # the start of about every second epoch for up to ten seconds on a machine of two cores.
+        super().__init__(workers=2)
         assert len(pixels) == len(labels)
         self.pixels, self.labels, self.batch_size = pixels, labels, batch_size
         self.augmentation, self.seed = augmentation, seed
