@@ -1,0 +1,65 @@
+"""Winograd's convolution is the plain one: outputs and gradients, against TensorFlow's own in float64."""
+
+import numpy as np
+import pytest
+
+from tutorial.backend import keras, tf
+from tutorial.networks import vgg16_base
+from tutorial.winograd import convolution
+
+
+def both(convolve, inputs: np.ndarray, kernel: np.ndarray, weights: np.ndarray) -> list[np.ndarray]:
+    """Outputs, and the gradients of their weighted sum by inputs and kernel."""
+    inputs, kernel = tf.constant(inputs), tf.constant(kernel)
+    with tf.GradientTape() as tape:
+        tape.watch([inputs, kernel])
+        outputs = convolve(inputs, kernel)
+        total = tf.reduce_sum(outputs * weights)
+    return [array.numpy() for array in (outputs, *tape.gradient(total, [inputs, kernel]))]
+
+
+def plain(inputs: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+    return tf.nn.conv2d(inputs, kernel, 1, "SAME")
+
+
+@pytest.mark.parametrize(
+    ("height", "width"), [(1, 1), (2, 3), (4, 9), (9, 9), (14, 5), (18, 18)], ids=lambda size: str(size)
+)
+def test_outputs_and_gradients_are_the_plain_convolutions(height, width):
+    rng = np.random.default_rng(height * width)
+    inputs = np.maximum(rng.normal(size=(3, height, width, 64)), 0)
+    kernel, weights = rng.normal(size=(3, 3, 64, 32)), rng.normal(size=(3, height, width, 32))
+    exact = both(plain, inputs, kernel, weights)
+    got = both(convolution, *(array.astype(np.float32) for array in (inputs, kernel, weights)))
+    for ours, wanted in zip(got, exact, strict=True):
+        assert ours.shape == wanted.shape and ours.dtype == np.float32
+        assert np.abs(ours - wanted).max() < 2e-5 * np.abs(wanted).max()
+
+
+def test_one_kernel_entry_moves_the_picture():
+    """By hand: a kernel that is 1 at one place shifts the picture by one pixel that way, zeros coming in."""
+    picture = np.arange(1, 26, dtype=np.float32).reshape(1, 5, 5, 1)
+    kernel = np.zeros((3, 3, 1, 1), np.float32)
+    kernel[0, 2] = 1  # above, to the right
+    wanted = np.zeros((5, 5))
+    wanted[1:, :4] = picture[0, :4, 1:, 0]
+    assert convolution(tf.constant(picture), tf.constant(kernel))[0, :, :, 0].numpy() == pytest.approx(wanted, abs=1e-4)
+
+
+def test_vgg16s_features_and_gradients_are_the_plain_networks():
+    """All 13 layers of Keras's own VGG16 in one go, with the ImageNet weights."""
+    ours = vgg16_base(75)
+    other = keras.applications.VGG16(include_top=False, weights=None, input_shape=(75, 75, 3))
+    other.set_weights(ours.get_weights())
+    assert any(layer.convolution_op is convolution for layer in ours.layers if hasattr(layer, "convolution_op"))
+    rng = np.random.default_rng(0)
+    photos = np.kron(rng.random((5, 15, 15, 3)), np.ones((1, 5, 5, 1))).astype(np.float32)
+    results = []
+    for network in (ours, other):
+        with tf.GradientTape() as tape:
+            features = network(photos)
+            total = tf.reduce_sum(features**2)
+        kernels = [network.get_layer(f"block{block}_conv1").kernel.value for block in (1, 4, 5)]
+        results.append([features, *tape.gradient(total, kernels)])
+    for mine, plain_one in zip(*results, strict=True):
+        assert np.abs(mine - plain_one).max() < 1e-4 * np.abs(plain_one).max()
