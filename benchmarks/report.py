@@ -1,11 +1,17 @@
-"""What the benchmarks share: which machine this is, a mean with its range, a section of a table's file."""
+"""What the benchmarks share: the machine, timed processes, folders of links, and a section of a table's file."""
 
 import os
 import platform
 import re
+import subprocess
+import sys
+import tempfile
+import time
 from importlib.metadata import version
 from pathlib import Path
 
+from tutorial.command_line import PROJECT
+from tutorial.photos import class_folders, files_below
 from tutorial.weights_file import PACKAGES
 from tutorial.whole_file import written_whole
 
@@ -32,3 +38,43 @@ def write_section(table: Path, heading: str, title: str, lines: list[str]) -> No
     with written_whole(table) as beside:
         beside.write_text("\n".join([heading, *sorted([*others, written])]))
     print(written)
+
+
+class Clock:
+    """A finished process: when it printed what, how long it took (s) and its peak memory (GB)."""
+
+    def __init__(self, *command: object) -> None:
+        start = time.monotonic()
+        with tempfile.TemporaryFile("w+") as errors:
+            arguments = [sys.executable, "-u", *map(str, command)]
+            process = subprocess.Popen(arguments, cwd=PROJECT, stdout=subprocess.PIPE, stderr=errors, text=True)
+            self.lines = [(time.monotonic() - start, line) for line in process.stdout]
+            _, status, used = os.wait4(process.pid, 0)
+            process.returncode = os.waitstatus_to_exitcode(status)
+            self.seconds = time.monotonic() - start
+            self.memory = used.ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e9
+            if process.returncode:
+                errors.seek(0)
+                raise SystemExit(f"{' '.join(arguments)} failed:\n{errors.read()}")
+
+    def at(self, pattern: str) -> float:
+        """When the last line that matches was printed."""
+        return [when for when, line in self.lines if re.search(pattern, line)][-1]
+
+
+def linked_photos(data: Path, folder: Path, counts: dict[str, int]) -> Path:
+    """A data folder of links to the first photos of each class of ``data``; where they run out they come again.
+
+    Args:
+        data: folder with train/ and validation/.
+        folder: to be made.
+        counts: of each split, the photos a class.
+    """
+    for split, count in counts.items():
+        for name in class_folders(data / split):
+            (folder / split / name).mkdir(parents=True)
+            photos = files_below(data / split / name)
+            for i in range(count):
+                photo = photos[i % len(photos)]
+                (folder / split / name / f"{i:05}{photo.suffix}").symlink_to(photo.resolve())
+    return folder

@@ -8,9 +8,6 @@ timed from outside by the lines it prints: benchmarks/texts.py for the texts, th
 them for ours. Needs Linux or macOS (wait4, which tells a process's peak memory).
 """
 
-import os
-import re
-import subprocess
 import sys
 import tempfile
 import time
@@ -19,11 +16,11 @@ from statistics import median
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # so that this script finds tutorial/
 import numpy as np
-from report import machine, write_section
+from report import Clock, linked_photos, machine, write_section
 
 from tutorial.command_line import PROJECT, parser, positive_int, project_path, run
 from tutorial.imagenet import KERAS_FILE
-from tutorial.photos import class_folders, files_below
+from tutorial.photos import files_below
 
 TABLE = project_path("benchmarks/speed.md")
 HEADING = (
@@ -34,28 +31,6 @@ EPOCHS = 30  # of part 3, over which its cost is projected
 VIEWS = 4  # part 3's default
 MEASURED = 2  # epochs of part 3 that are run, and views that are computed
 QUICK = {"train": 80, "validation": 40}  # photos a class
-
-
-class Clock:
-    """A finished process: when it printed what, how long it took (s) and its peak memory (GB)."""
-
-    def __init__(self, *command: object) -> None:
-        start = time.monotonic()
-        with tempfile.TemporaryFile("w+") as errors:
-            arguments = [sys.executable, "-u", *map(str, command)]
-            process = subprocess.Popen(arguments, cwd=PROJECT, stdout=subprocess.PIPE, stderr=errors, text=True)
-            self.lines = [(time.monotonic() - start, line) for line in process.stdout]
-            _, status, used = os.wait4(process.pid, 0)
-            process.returncode = os.waitstatus_to_exitcode(status)
-            self.seconds = time.monotonic() - start
-            self.memory = used.ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e9
-            if process.returncode:
-                errors.seek(0)
-                raise SystemExit(f"{' '.join(arguments)} failed:\n{errors.read()}")
-
-    def at(self, pattern: str) -> float:
-        """When the last line that matches was printed."""
-        return [when for when, line in self.lines if re.search(pattern, line)][-1]
 
 
 def multiplications(size: int) -> tuple[float, float]:
@@ -76,16 +51,6 @@ def sgemm() -> float:
     start = time.monotonic()
     a @ b
     return 2 * 3000**3 / 1e9 / (time.monotonic() - start)
-
-
-def fewer(data: Path, folder: Path) -> Path:
-    """A data folder with the first photos of each class alone, as links."""
-    for split, count in QUICK.items():
-        for name in class_folders(data / split):
-            (folder / split / name).mkdir(parents=True)
-            for path in files_below(data / split / name)[:count]:
-                (folder / split / name / path.name).symlink_to(path.resolve())
-    return folder
 
 
 class Speed:
@@ -205,7 +170,7 @@ def main() -> None:
     p.add_argument("--quick", action="store_true", help="on fewer photos")
     args = p.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        speed = Speed(fewer(args.data, Path(folder, "data")) if args.quick else args.data, Path(folder))
+        speed = Speed(linked_photos(args.data, Path(folder, "data"), QUICK) if args.quick else args.data, Path(folder))
         rates = []
         for _ in range(args.rounds):
             rates.append(sgemm())

@@ -1,6 +1,7 @@
 """How many views of each photo part 3 needs: its validation accuracy with few views that take turns, and with many.
 
     python benchmarks/views.py --data ../shared/datasets/calico_tabby
+    python benchmarks/views.py --data ../shared/datasets/cats_vs_dogs --photos 200 --views 30 4 2
 
 Runs part 2 once a seed and part 3 once a number of views, and writes one section of benchmarks/views.md. As many
 views as epochs are what --views 0 is: a view of its own for every epoch. They come first, so that the smaller numbers
@@ -10,10 +11,11 @@ find theirs computed. A run whose history is there already is not repeated.
 import csv
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # so that this script finds tutorial/
-from report import machine, spread, write_section
+from report import linked_photos, machine, spread, write_section
 
 from tutorial.command_line import PROJECT, parser, positive_int, project_path, run, seed_number
 
@@ -54,29 +56,43 @@ def row(views: int, histories: list[Path]) -> str:
     return f"| {views} | {len(found)} | {final} | {late} | {loss} |"
 
 
+def section(folder: Path, views: list[int], flags: str) -> list[str]:
+    """The table of the runs so far."""
+    lines = [
+        f"{machine()}.",
+        f"`python benchmarks/views.py {flags}`",
+        "",
+        f"| views | seeds | last epoch: accuracy | last {LAST} epochs: accuracy | loss |",
+        "|---|---|---|---|---|",
+    ]
+    return lines + [row(number, found) for number in views if (found := sorted(folder.glob(f"*/views{number}.csv")))]
+
+
 def main() -> None:
     """Run part 3 with each number of views and write the section."""
     p = parser(
         "Measure how many views part 3 needs.", "python benchmarks/views.py --data ../shared/datasets/calico_tabby"
     )
     p.add_argument("--data", type=Path, metavar="DIR", required=True, help="folder with train/ and validation/")
-    numbers, seeds, runs = [30, 8, 4, 2, 1], [0, 1, 2], project_path("weights/views")
+    numbers, seeds, runs = [30, 4, 2, 1], [0, 1, 2], project_path("weights/views")
     p.add_argument("--views", type=positive_int, nargs="+", metavar="N", default=numbers, help="default: %(default)s")
     p.add_argument("--seeds", type=seed_number, nargs="+", metavar="N", default=seeds, help="default: %(default)s")
     p.add_argument("--runs", type=Path, metavar="DIR", default=runs, help="where runs are kept (default: %(default)s)")
+    p.add_argument("--photos", type=positive_int, metavar="N", help="only the first N of each class and split")
     args = p.parse_args()
-    folder, views = args.runs / args.data.name, sorted(args.views, reverse=True)
-    for seed in args.seeds:
-        run_missing(args.data, folder / f"seed{seed}", views, seed)
-        lines = [
-            f"{machine()}.",
-            f"`python benchmarks/views.py --data {args.data.as_posix()}`",
-            "",
-            f"| views | seeds | last epoch: accuracy | last {LAST} epochs: accuracy | loss |",
-            "|---|---|---|---|---|",
-        ]
-        lines += [row(number, found) for number in views if (found := sorted(folder.glob(f"*/views{number}.csv")))]
-        write_section(TABLE, HEADING, args.data.name, lines)
+    title, flags, views = args.data.name, f"--data {args.data.as_posix()}", sorted(args.views, reverse=True)
+    if args.photos:
+        title, flags = f"{title}, {args.photos} photos a class", f"{flags} --photos {args.photos}"
+    if views != sorted(numbers, reverse=True):
+        flags += f" --views {' '.join(map(str, views))}"
+    folder = args.runs / title.replace(", ", "_").replace(" ", "_")
+    with tempfile.TemporaryDirectory() as links:
+        data = args.data
+        if args.photos:
+            data = linked_photos(data, Path(links, "data"), dict.fromkeys(("train", "validation"), args.photos))
+        for seed in args.seeds:
+            run_missing(data, folder / f"seed{seed}", views, seed)
+            write_section(TABLE, HEADING, title, section(folder, views, flags))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,58 @@
+"""What the three parts cost as the photos grow in number: seconds, peak memory, disk.
+
+    python benchmarks/growth.py --data ../shared/datasets/cats_vs_dogs         about 40 minutes
+
+Each size is the data folder's photos again and again under new names, four fifths of them to train on. One epoch a
+part and one view a photo, so that the seconds are those of photos and not of settings. Needs Linux or macOS.
+"""
+
+import sys
+import tempfile
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # so that this script finds tutorial/
+from report import Clock, linked_photos, machine, write_section
+
+from tutorial.command_line import PROJECT, parser, positive_int, project_path, run
+
+TABLE = project_path("benchmarks/growth.md")
+HEADING = (
+    "# Cost as the photos grow in number\n\nWritten by `benchmarks/growth.py`: one epoch a part, part 3 with one view\n"
+    "a photo, each part a process of its own, timed from its start to its end.\n"
+)
+SIZES = [500, 1000, 2000, 5000, 10000]
+FLAGS = {1: [], 2: [], 3: ["--views", 1]}  # of each part, besides those that all have
+
+
+def measure(data: Path, count: int) -> str:
+    """One row of the table: the three parts on so many photos."""
+    with tempfile.TemporaryDirectory() as folder:
+        counts = {"train": count * 4 // 5 // 2, "validation": count // 5 // 2}
+        photos, weights = linked_photos(data, Path(folder, "data"), counts), Path(folder, "weights")
+        common = ["--data", photos, "--weights-dir", weights, "--epochs", 1]
+        parts = [Clock(PROJECT / f"fine_tuning_VGG16_pt{part}.py", *common, *own) for part, own in FLAGS.items()]
+        disk = [sum(kept.stat().st_size for kept in weights.glob(name)) / 1e6 for name in ("*.npz", "block4/*.npy")]
+    cells = [f"{done.seconds:.0f} s, {done.memory:.2f} GB" for done in parts]
+    return f"| {count:,} | {' | '.join(cells)} | {disk[0]:.0f} / {disk[1]:.0f} MB |"
+
+
+def main() -> None:
+    """Measure every size; the table grows with each."""
+    p = parser("Measure how cost grows.", "python benchmarks/growth.py --data ../shared/datasets/cats_vs_dogs")
+    p.add_argument("--data", type=Path, metavar="DIR", required=True, help="folder with train/ and validation/")
+    p.add_argument("--sizes", type=positive_int, nargs="+", metavar="N", default=SIZES, help="default: %(default)s")
+    args = p.parse_args()
+    lines = [
+        f"{machine()};",
+        f"`python benchmarks/growth.py --data {args.data.as_posix()}`",
+        "",
+        "| photos | part 1: time, peak memory | part 2 | part 3 | disk: features / block 4's output |",
+        "|---|---|---|---|---|",
+    ]
+    for count in args.sizes:
+        lines.append(measure(args.data, count))
+        write_section(TABLE, HEADING, args.data.name, lines)
+
+
+if __name__ == "__main__":
+    sys.exit(run(main))
