@@ -1,5 +1,6 @@
 # make                 set everything up, run the three parts, ask about one photo, compare the models
 # make DATA=folder     the same on your own photos: folder/train/<class>/ and folder/validation/<class>/
+# make RECIPE=improved the same with what answers the texts' limitations; with DATA=folder too
 # make setup           set up alone: virtual environment, packages, ImageNet weights
 # make data-tools      what the scripts that collect and prune photos need besides
 # make photos          collect both cats from the internet, prune, split: run it again to continue
@@ -7,16 +8,20 @@
 # make clean           remove what the parts saved, and the drawn cats; downloads and your photos stay
 
 PYTHON ?= python3
+RECIPE ?= tutorial
 DATA ?= $(if $(wildcard data/train),data,data/drawn)
 PHOTO ?= $(shell find -L "$(DATA)/validation" -type f ! -name '.*' 2>/dev/null | sort | head -n 1)
 
 python := .venv/bin/python
 imagenet := weights/vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5
 
+flags = --data "$(DATA)" --recipe $(RECIPE)
+saved := weights$(if $(filter improved,$(RECIPE)),/improved)
+
 # The drawn cats are there to see everything work soon: a third of the texts' epochs in the slow part.
 ifeq ($(DATA),data/drawn)
 photos := data/drawn/.complete
-part3 := --epochs 10
+part3 := $(if $(filter tutorial,$(RECIPE)),--epochs 10)
 note := echo "These cats are drawn, not photographed: for numbers about real cats give your photos, make DATA=folder"
 endif
 
@@ -33,13 +38,13 @@ tabby := "tabby cat" "tabby kitten" "mackerel tabby" "silver tabby cat" "brown t
 all: setup $(photos)
 	@$(note)
 	@echo; echo "== Part 1: small convnet"
-	$(python) fine_tuning_VGG16_pt1.py --data "$(DATA)"
+	$(python) fine_tuning_VGG16_pt1.py $(flags)
 	@echo; echo "== Part 2: bottleneck features and top model"
-	$(python) fine_tuning_VGG16_pt2.py --data "$(DATA)"
+	$(python) fine_tuning_VGG16_pt2.py $(flags)
 	@echo; echo "== Part 3: fine-tuning"
-	$(python) fine_tuning_VGG16_pt3.py --data "$(DATA)" $(part3)
+	$(python) fine_tuning_VGG16_pt3.py $(flags) $(part3)
 	@echo; echo "== One photo"
-	$(python) predict.py "$(PHOTO)" --save weights/prediction.png
+	$(python) predict.py "$(PHOTO)" --weights $(saved)/fine_tuned_vgg16.weights.h5 --save $(saved)/prediction.png
 	@echo; echo "== The three models side by side"
 	$(python) -m tutorial.compare "$(PHOTO)"
 	@$(note)

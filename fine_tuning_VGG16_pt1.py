@@ -12,45 +12,60 @@ dropout, which keeps it from leaning on any one feature. It is the baseline that
 import sys
 import time
 
-from tutorial.command_line import part_parser, run, same_folders
-from tutorial.photos import find_photos, load_photos
+from tutorial.command_line import part_parser, part_settings, run, same_choices
+from tutorial.photos import RESCALE, find_photos, find_test, load_photos
 
-# Settings: the texts' numbers
 image_size = 150  # pixels a side; every photo is squeezed into this square
-epochs = 30  # times that every training photo is seen
-batch_size = 16  # photos a step
-shear, zoom = 0.2, 0.2  # training views: sheared by up to 0.2 radians, 20 % larger to 20 % smaller ...
-flip = True  # ... and every other one mirrored
 preview_count = 20  # views of one photo that are saved to look at
+
+settings = {  # the texts' numbers, and those of --recipe improved
+    "epochs": (30, 60),  # times that every training photo is seen
+    "batch_size": (16, 32),  # photos a step
+    "rotation": (0.0, 15.0),  # training views: turned by up to so many degrees, ...
+    "shift": (0.0, 0.1),  # ... shifted by up to a tenth, ...
+    "shear": (0.2, 0.2),  # ... sheared by up to 0.2 radians, ...
+    "zoom": (0.2, 0.2),  # ... 20 % larger to 20 % smaller, ...
+    "flip": (True, True),  # ... every other one mirrored, ...
+    "light": (0.0, 0.15),  # ... lighter or darker, ...
+    "contrast": (0.0, 0.2),  # ... with more or less contrast, ...
+    "erase": (0.0, 0.3),  # ... and every other one with a rectangle of up to 0.3 of the side missing
+    "dropout": (0.5, 0.3),  # share of the last features that each step does without
+    "learning_rate": (0.001, 0.003),
+    "weight_decay": (None, 0.01),
+    "average": (None, 0.99),  # of each weight over the last hundred steps or so, rather than where it happens to be
+    "smoothing": (None, 0.0),  # share of a label that is spread over all classes
+    "balance": (None, True),  # a class with fewer photos counts as much as one with more
+    "mirrored": (None, True),  # answer with the mean of a photo's and its mirror image's
+}
 
 
 def main() -> None:
     """Run part 1."""
-    args = part_parser(
-        "Part 1: train a small convnet from scratch.",
-        "python fine_tuning_VGG16_pt1.py --data data --epochs 30",
-        epochs,
-        batch_size,
-    ).parse_args()
+    example = "python fine_tuning_VGG16_pt1.py --data data --recipe improved"
+    args = part_parser("Part 1: train a small convnet from scratch.", example, settings).parse_args()
+    s = part_settings(args)
 
     # ---- The photos ----------------------------------------------------------------------------
     train_files, validation_files = find_photos(args.data)
+    test_files = find_test(args.data, train_files)
 
     # Only now, since TensorFlow takes seconds to load and a wrong --data should not.
     import numpy as np
 
-    from tutorial.augmentation import Augmentation, Batches, warp
-    from tutorial.networks import small_convnet
+    from tutorial.answers import judge
+    from tutorial.augmentation import Augmentation, Batches, augmentation, warp
+    from tutorial.backend import keras
+    from tutorial.networks import loss_function, small_convnet
     from tutorial.pictures import save_jpeg, save_sheet
-    from tutorial.training import prepare, print_found, save_outcome, train
+    from tutorial.training import Outcome, class_weights, fading_steps, prepare, print_found, save_outcome, train
 
     start = time.monotonic()
-    print_found(train_files, validation_files, prepare(args.seed))
+    print_found((train_files, validation_files, test_files), prepare(args.seed))
     train_pixels, train_files = load_photos(train_files, image_size)
     validation_pixels, validation_files = load_photos(validation_files, image_size)
 
     # ---- Augmentation, to look at --------------------------------------------------------------
-    # Rotated and shifted too, which the training is not, so that the eye sees what a warp can do.
+    # Rotated and shifted too, which the texts' training is not, so that the eye sees what a warp can do.
     strong = Augmentation(rotation=40, shift=0.2, shear=0.2, zoom=0.2, flip=True)
     rng = np.random.default_rng(args.seed)
     views = warp(np.repeat(train_pixels[:1], preview_count, axis=0), strong.matrices(preview_count, rng))
@@ -61,27 +76,36 @@ def main() -> None:
     print(f"{preview_count} views of {train_files.paths[0]}: {sheet} (the first is the photo itself)")
 
     # ---- The network ---------------------------------------------------------------------------
-    network = small_convnet(image_size)
-    network.compile(optimizer="rmsprop", loss="binary_crossentropy", metrics=["accuracy"])
+    classes = len(train_files.class_names)
+    network = small_convnet(image_size, classes, args.recipe, s.dropout)
+    if args.recipe == "tutorial":
+        optimizer = keras.optimizers.RMSprop(s.learning_rate)
+    else:
+        optimizer = fading_steps(s, len(train_pixels))
+    network.compile(optimizer=optimizer, loss=loss_function(classes, s.smoothing), metrics=["accuracy"])
     print(f"small convnet: {network.count_params():,} parameters, all of them learnt from these photos")
 
     # ---- Training ------------------------------------------------------------------------------
     # Each epoch sees new views of the training photos. The validation photos are never augmented:
     # they stand for the photos that the model will be asked about.
-    training = Batches(
-        train_pixels,
-        train_files.labels,
-        args.batch_size,
-        Augmentation(shear=shear, zoom=zoom, flip=flip),
-        args.seed,
-    )
-    validation = Batches(validation_pixels, validation_files.labels, args.batch_size)
-    history = train(network, training, validation, args.epochs)
+    training = Batches(train_pixels, train_files.labels, s.batch_size, augmentation(s), args.seed)
+    validation = Batches(validation_pixels, validation_files.labels, s.batch_size)
+    weights = class_weights(train_files) if s.balance else None
+    history = train(network, training, validation, s.epochs, class_weight=weights)
 
     # ---- What came of it -----------------------------------------------------------------------
-    files = train_files, validation_files
-    save_outcome(network, history, "small_convnet", "Part 1: small convnet", image_size, files, args, start)
-    print(f"next: python fine_tuning_VGG16_pt2.py{same_folders(args)}")
+    # The validation photos have chosen (how long to train, how sure to be), so they flatter the model a little. Test
+    # photos, where there are any, are looked at here for the first time.
+    sets = {"train": (train_pixels, train_files), "validation": (validation_pixels, validation_files)}
+    if test_files:
+        sets["test"] = load_photos(test_files, image_size)
+    files = [used for _, used in sets.values()]
+    judged = judge(network, sets, RESCALE, args.recipe, bool(s.mirrored))
+    outcome = Outcome(
+        "small_convnet", "Part 1: small convnet", network, history, files, *judged, RESCALE, bool(s.mirrored)
+    )
+    save_outcome(outcome, image_size, args, s, start)
+    print(f"next: python fine_tuning_VGG16_pt2.py{same_choices(args)}")
 
 
 if __name__ == "__main__":

@@ -10,63 +10,99 @@ that the photos cannot be augmented, since each has just one set of features.
 import sys
 import time
 
-from tutorial.command_line import part_parser, run, same_folders
-from tutorial.photos import find_photos
+from tutorial.command_line import part_parser, part_settings, run, same_choices
+from tutorial.photos import RESCALE, VGG16, PhotoFiles, find_photos, find_test
 
-# Settings: the texts' numbers
 image_size = 150  # pixels a side; part 3 goes on with the same
-epochs = 50  # times that the top model sees the features of every training photo
-batch_size = 16  # photos a step
+
+settings = {  # the texts' numbers, and those of --recipe improved
+    "epochs": (50, 50),  # times that the top model sees the features of every training photo
+    "batch_size": (16, 32),  # photos a step
+    "dropout": (0.5, 0.5),  # share of the features, or of what is made of them, that each step does without
+    "smoothing": (None, 0.0),  # share of a label that is spread over all classes
+    "learning_rate": (0.001, 0.003),
+    "weight_decay": (None, 0.01),
+    "average": (None, 0.99),  # of each weight over the last hundred steps or so, rather than where it happens to be
+    "balance": (None, True),  # a class with fewer photos counts as much as one with more
+    "own_preprocessing": (None, True),  # colours as VGG16 learnt them, and not as 0 to 1
+    "mirrored": (None, True),  # train on mirror images too, and answer with the mean of a photo's and its mirror's
+}
 
 
 def main() -> None:
     """Run part 2."""
-    args = part_parser(
-        "Part 2: train a top model on VGG16's bottleneck features.",
-        "python fine_tuning_VGG16_pt2.py --data data --epochs 50",
-        epochs,
-        batch_size,
-    ).parse_args()
+    example = "python fine_tuning_VGG16_pt2.py --data data --recipe improved"
+    args = part_parser("Part 2: train a top model on VGG16's bottleneck features.", example, settings).parse_args()
+    s = part_settings(args)
 
     # ---- The photos ----------------------------------------------------------------------------
     train_files, validation_files = find_photos(args.data)
+    test_files = find_test(args.data, train_files)
 
     # Only now, since TensorFlow takes seconds to load and a wrong --data should not.
+    import numpy as np
+
+    from tutorial.backend import keras
+    from tutorial.calibration import class_probabilities
+    from tutorial.familiarity import familiarity
     from tutorial.features import bottleneck_features
-    from tutorial.networks import top_model, vgg16_base
-    from tutorial.training import prepare, print_found, save_outcome, train
+    from tutorial.networks import loss_function, top_model, vgg16_base
+    from tutorial.training import Outcome, class_weights, fading_steps, prepare, print_found, save_outcome, train
 
     start = time.monotonic()
-    print_found(train_files, validation_files, prepare(args.seed))
+    print_found((train_files, validation_files, test_files), prepare(args.seed))
 
     # ---- Bottleneck features -------------------------------------------------------------------
-    # No augmentation here, and no shuffling: the features stay in the order of their labels.
+    # No augmentation here, and no shuffling: the features stay in the order of their labels. The improved recipe
+    # asks about each photo's mirror image too, the one view that costs the photo nothing.
     base = vgg16_base(image_size)
-    train_kept = args.weights_dir / "bottleneck_features_train.npz"
-    validation_kept = args.weights_dir / "bottleneck_features_validation.npz"
-    train_features, train_files = bottleneck_features(base, train_files, train_kept, args.batch_size)
-    validation_features, validation_files = bottleneck_features(
-        base, validation_files, validation_kept, args.batch_size
-    )
-    print(f"bottleneck features: {' x '.join(map(str, train_features.shape[1:]))} numbers a photo")
+    preprocessing = VGG16 if s.own_preprocessing else RESCALE
+
+    def features(files: PhotoFiles) -> tuple[list[np.ndarray], PhotoFiles]:
+        found = []
+        for mirrored in (False, True) if s.mirrored else (False,):
+            kept = args.weights_dir / f"bottleneck_features_{files.folder.name}{'_mirrored' * mirrored}.npz"
+            one, used = bottleneck_features(base, files, kept, preprocessing, mirrored)
+            found.append(one)
+        return found, used
+
+    train_features, train_files = features(train_files)
+    validation_features, validation_files = features(validation_files)
+    shape = train_features[0].shape[1:]
+    print(f"bottleneck features: {' x '.join(map(str, shape))} numbers a photo")
 
     # ---- The top model -------------------------------------------------------------------------
-    top = top_model(train_features.shape[1:])
-    top.compile(optimizer="rmsprop", loss="binary_crossentropy", metrics=["accuracy"])
+    classes = len(train_files.class_names)
+    top = top_model(shape, classes, args.recipe, s.dropout)
+    labels = np.tile(train_files.labels, len(train_features))
+    if args.recipe == "tutorial":
+        optimizer = keras.optimizers.RMSprop(s.learning_rate)
+    else:
+        optimizer = fading_steps(s, len(labels))
+    top.compile(optimizer=optimizer, loss=loss_function(classes, s.smoothing), metrics=["accuracy"])
     print(f"top model: {top.count_params():,} parameters, learnt from these photos")
-    history = train(
-        top,
-        (train_features, train_files.labels),
-        (validation_features, validation_files.labels),
-        args.epochs,
-        args.batch_size,
-    )
+    training = np.concatenate(train_features) if s.mirrored else train_features[0], labels
+    validation = validation_features[0], validation_files.labels
+    weights = class_weights(train_files) if s.balance else None
+    history = train(top, training, validation, s.epochs, s.batch_size, weights)
 
     # ---- What came of it -----------------------------------------------------------------------
-    files = train_files, validation_files
+    # The validation photos have chosen (how long to train, how sure to be), so they flatter the model a little. Test
+    # photos, where there are any, are looked at here for the first time.
+    def answers(found: list[np.ndarray]) -> np.ndarray:
+        return np.mean([class_probabilities(top.predict_on_batch(one)) for one in found], axis=0)
+
+    files, judged = [train_files, validation_files], {"validation": answers(validation_features)}
+    if test_files:
+        test_features, test_files = features(test_files)
+        files, judged = [*files, test_files], judged | {"test": answers(test_features)}
+    known = None
+    if args.recipe != "tutorial":
+        known = familiarity(train_features[0].mean(axis=(1, 2)), train_files.labels)
     title = "Part 2: top model on bottleneck features"
-    save_outcome(top, history, "bottleneck_fc_model", title, image_size, files, args, start)
-    print(f"next: python fine_tuning_VGG16_pt3.py{same_folders(args)}")
+    outcome = Outcome("bottleneck_fc_model", title, top, history, files, judged, known, preprocessing, bool(s.mirrored))
+    save_outcome(outcome, image_size, args, s, start)
+    print(f"next: python fine_tuning_VGG16_pt3.py{same_choices(args)}")
 
 
 if __name__ == "__main__":

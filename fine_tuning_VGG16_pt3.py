@@ -12,62 +12,93 @@ import math
 import sys
 import time
 
-from tutorial.command_line import TutorialError, count_or_zero, part_parser, run, same_folders
-from tutorial.photos import find_photos, load_photos
+from tutorial.command_line import TutorialError, count_or_zero, defaults, part_parser, part_settings, run, same_choices
+from tutorial.photos import find_photos, find_test, load_photos
 from tutorial.weights_file import FILES, load_weights, read_about
 
-# Settings: the texts' numbers
-epochs = 30  # times that every training photo is seen
-batch_size = 16  # photos a step
-learning_rate, momentum = 1e-4, 0.9  # small steps, so that block 5 is adapted and not overwritten
-shear, zoom = 0.2, 0.2  # training views: sheared by up to 0.2 radians, 20 % larger to 20 % smaller ...
-flip = True  # ... and every other one mirrored
-views = 4  # views of each photo that take turns; 0: a fresh one every epoch, as in the texts, four times slower
+settings = {  # the texts' numbers, and those of --recipe improved
+    "epochs": (30, 8),  # times that every training photo is seen
+    "batch_size": (16, 16),  # photos a step
+    "views": (4, 4),  # of each photo, that take turns; 0: a fresh one every epoch, as in the texts, four times slower
+    "rotation": (0.0, 15.0),  # training views: turned by up to so many degrees, ...
+    "shift": (0.0, 0.1),  # ... shifted by up to a tenth, ...
+    "shear": (0.2, 0.2),  # ... sheared by up to 0.2 radians, ...
+    "zoom": (0.2, 0.2),  # ... 20 % larger to 20 % smaller, ...
+    "flip": (True, True),  # ... every other one mirrored, ...
+    "light": (0.0, 0.1),  # ... lighter or darker, ...
+    "contrast": (0.0, 0.2),  # ... with more or less contrast, ...
+    "erase": (0.0, 0.0),  # ... and every other one with a rectangle missing
+    "learning_rate": (1e-4, 3e-5),  # small steps, so that block 5 is adapted and not overwritten
+    "momentum": (0.9, None),
+    "dropout": (0.5, 0.5),  # share of the features, or of what is made of them, that each step does without
+    "weight_decay": (None, 0.01),
+    "average": (None, 0.99),  # of each weight over the last hundred steps or so, rather than where it happens to be
+    "smoothing": (None, 0.0),  # share of a label that is spread over all classes
+    "balance": (None, True),  # a class with fewer photos counts as much as one with more
+    "mirrored": (None, True),  # answer with the mean of a photo's and its mirror image's
+}
 
 
 def main() -> None:
     """Run part 3."""
-    p = part_parser(
-        "Part 3: fine-tune VGG16's last convolution block, starting from part 2's top model.",
-        "python fine_tuning_VGG16_pt3.py --data data --epochs 30",
-        epochs,
-        batch_size,
-    )
-    text = "views of each training photo that take turns; 0: a fresh one every epoch (default: %(default)s)"
-    p.add_argument("--views", type=count_or_zero, metavar="N", default=views, help=text)
+    text = "Part 3: fine-tune VGG16's last convolution block, starting from part 2's top model."
+    p = part_parser(text, "python fine_tuning_VGG16_pt3.py --data data --recipe improved", settings)
+    text = f"views of each training photo that take turns; 0: a fresh one every epoch ({defaults(settings['views'])})"
+    p.add_argument("--views", type=count_or_zero, metavar="N", help=text)
     args = p.parse_args()
+    s = part_settings(args)
 
     # ---- The photos, and what part 2 left ------------------------------------------------------
     train_files, validation_files = find_photos(args.data)
+    test_files = find_test(args.data, train_files)
     name, command = FILES["bottleneck_fc_model"]
-    command += same_folders(args)
+    command += same_choices(args)
     top_weights = args.weights_dir / name
     if not top_weights.exists():
         raise TutorialError(f"part 3 starts from part 2's {top_weights}, which is not there; run first: {command}")
     about = read_about(top_weights)
-    if about.model != "bottleneck_fc_model" or about.class_names != list(train_files.class_names):
+    made = about.model, about.recipe, about.class_names
+    if made != ("bottleneck_fc_model", args.recipe, list(train_files.class_names)):
         raise TutorialError(
-            f"{top_weights} is a {about.model} for {' and '.join(about.class_names)}, not part 2's top model for "
-            f"{' and '.join(train_files.class_names)}; run first: {command}"
+            f"{top_weights} is a {about.model} ({about.recipe}) for {' and '.join(about.class_names)}, not part 2's "
+            f"top model ({args.recipe}) for {' and '.join(train_files.class_names)}; run first: {command}"
         )
     image_size = about.image_size
 
     # Only now, since TensorFlow takes seconds to load and a wrong flag should not.
-    from tutorial.augmentation import Augmentation, Batches
+    from tutorial.answers import judge
+    from tutorial.augmentation import Batches, augmentation
     from tutorial.backend import keras
-    from tutorial.networks import freeze_up_to_last_block, split_at_last_block, top_model, vgg16_base, with_top
-    from tutorial.training import prepare, print_found, save_outcome, train, use_tensor_cores
+    from tutorial.networks import (
+        freeze_up_to_last_block,
+        loss_function,
+        split_at_last_block,
+        top_model,
+        vgg16_base,
+        with_top,
+    )
+    from tutorial.training import (
+        Outcome,
+        class_weights,
+        fading_steps,
+        prepare,
+        print_found,
+        save_outcome,
+        train,
+        use_tensor_cores,
+    )
     from tutorial.views import kept_views
 
     start = time.monotonic()
-    print_found(train_files, validation_files, prepare(args.seed))
+    print_found((train_files, validation_files, test_files), prepare(args.seed))
     use_tensor_cores()
     train_pixels, train_files = load_photos(train_files, image_size)
     validation_pixels, validation_files = load_photos(validation_files, image_size)
 
     # ---- The network: VGG16, and part 2's top model on it --------------------------------------
+    classes = len(train_files.class_names)
     base = vgg16_base(image_size)
-    top = top_model(base.output_shape[1:])
+    top = top_model(base.output_shape[1:], classes, args.recipe, s.dropout)
     load_weights(top, top_weights)
     network = with_top(base, top)
     freeze_up_to_last_block(base)  # before compile, which takes note of what is trainable
@@ -76,34 +107,46 @@ def main() -> None:
 
     # ---- Training ------------------------------------------------------------------------------
     # Augmentation is back, since block 5 sees the photos and no longer only their features.
-    training = Batches(
-        train_pixels,
-        train_files.labels,
-        args.batch_size,
-        Augmentation(shear=shear, zoom=zoom, flip=flip),
-        args.seed,
-    )
-    validation = Batches(validation_pixels, validation_files.labels, args.batch_size)
+    preprocessing, labels = about.preprocessing, train_files.labels
+    training = Batches(train_pixels, labels, s.batch_size, augmentation(s), args.seed, preprocessing)
+    validation = Batches(validation_pixels, validation_files.labels, s.batch_size, preprocessing=preprocessing)
     # The frozen blocks always say the same of the same view, so they are asked once, and training goes on from
     # what they said: their weights are in `network` all the same, and so is what block 5 and the top learn.
-    args.views = min(args.views, args.epochs)
+    s.views = min(s.views, s.epochs)
     frozen, last_block = split_at_last_block(base)
-    kept = kept_views(frozen, training, validation, args.views, args.weights_dir / "block4")
+    kept = kept_views(frozen, training, validation, s.views, args.weights_dir / "block4")
     if kept:
         training, validation = kept
         trained_part = with_top(last_block, top)
     else:
-        args.views, trained_part = 0, network
-    trained_part.compile(
-        optimizer=keras.optimizers.SGD(learning_rate, momentum=momentum),
-        loss="binary_crossentropy",
-        metrics=["accuracy"],
-    )
-    history = train(trained_part, training, validation, args.epochs)
+        s.views, trained_part = 0, network
+    if args.recipe == "tutorial":
+        optimizer = keras.optimizers.SGD(s.learning_rate, momentum=s.momentum)
+    else:
+        optimizer = fading_steps(s, len(labels))
+    trained_part.compile(optimizer=optimizer, loss=loss_function(classes, s.smoothing), metrics=["accuracy"])
+    weights = class_weights(train_files) if s.balance else None
+    history = train(trained_part, training, validation, s.epochs, class_weight=weights)
 
     # ---- What came of it -----------------------------------------------------------------------
-    files = train_files, validation_files
-    save_outcome(network, history, "fine_tuned_vgg16", "Part 3: fine-tuned VGG16", image_size, files, args, start)
+    # The validation photos have chosen (how long to train, how sure to be), so they flatter the model a little. Test
+    # photos, where there are any, are looked at here for the first time.
+    sets = {"train": (train_pixels, train_files), "validation": (validation_pixels, validation_files)}
+    if test_files:
+        sets["test"] = load_photos(test_files, image_size)
+    files = [used for _, used in sets.values()]
+    judged = judge(network, sets, preprocessing, args.recipe, bool(s.mirrored))
+    outcome = Outcome(
+        "fine_tuned_vgg16",
+        "Part 3: fine-tuned VGG16",
+        network,
+        history,
+        files,
+        *judged,
+        preprocessing,
+        bool(s.mirrored),
+    )
+    save_outcome(outcome, image_size, args, s, start)
     print(f"next: python predict.py --weights {args.weights_dir / FILES['fine_tuned_vgg16'][0]} PHOTO")
 
 

@@ -1,6 +1,7 @@
 """One photo in: its class and its probability, by any of the three models.
 
     python predict.py photo.jpg                     calico (98.7 %), from the best model there is
+    python predict.py photo.jpg --threshold 0.9     "not sure" where the probability is less than 90 %
     python predict.py photo.jpg folder --json       one JSON object a line, for other programs
 
 The weights file says how to build its network, how to read the photos and what the classes are
@@ -12,8 +13,10 @@ import json
 import sys
 from pathlib import Path
 
-from tutorial.command_line import TutorialError, parser, project_path, run
-from tutorial.photos import PhotoError, files_below, open_photo, read_many, rescale
+import numpy as np
+
+from tutorial.command_line import RECIPES, TutorialError, parser, project_path, run, weights_dir
+from tutorial.photos import PhotoError, files_below, open_photo, read_many
 from tutorial.weights_file import FILES, first_command, read_about
 
 # Settings
@@ -21,21 +24,33 @@ batch_size = 32  # photos that go through the network at once; a folder of 1,000
 sheet_limit = 40  # photos on the picture that --save writes
 
 
+def probability(text: str) -> float:
+    """An argparse type."""
+    if not 0 <= (number := float(text)) <= 1:
+        raise ValueError(text)
+    return number
+
+
 def parse() -> argparse.Namespace:
     """The command line."""
     p = parser("Tell which of its two classes each photo shows.", "python predict.py photo.jpg --save answer.png")
     p.add_argument("photos", nargs="+", type=Path, metavar="PHOTO", help="photos, or folders of them")
     p.add_argument("--weights", type=Path, metavar="FILE", help="weights of one part (default: the best there are)")
+    text = (
+        'say "not sure" below this probability, 0 to 1 (default: what the weights file says, 0 for the texts\' recipe)'
+    )
+    p.add_argument("--threshold", type=probability, metavar="P", help=text)
     p.add_argument("--save", type=Path, metavar="PICTURE", help="write the photos with their answers as a picture")
     p.add_argument("--json", action="store_true", help="one JSON object a line on standard output, nothing else there")
     return p.parse_args()
 
 
 def best_weights() -> Path:
-    """The best model in ``weights/``: fine-tuned, then bottleneck, then convnet."""
+    """The best model there is: fine-tuned, then bottleneck, then convnet, each of the improved recipe first."""
     for name, _ in reversed(FILES.values()):
-        if (path := project_path("weights") / name).exists():
-            return path
+        for recipe in reversed(RECIPES):
+            if (path := weights_dir(recipe) / name).exists():
+                return path
     raise TutorialError(
         f"there is no trained model in {project_path('weights')}: train one with {first_command()} "
         "or name a weights file with --weights."
@@ -56,6 +71,7 @@ def main() -> int:
     photos = [photo for given in args.photos for photo in (files_below(given) or [given])]
     if not args.json:
         print(f"model: {weights}, {about.model} for {' or '.join(about.class_names)}")
+    threshold = about.unsure_below if args.threshold is None else args.threshold
 
     # ---- The answers, a portion of photos at a time --------------------------------------------
     network, failed, shown = None, False, []
@@ -65,10 +81,10 @@ def main() -> int:
         readable = [pixels for pixels in read if not isinstance(pixels, PhotoError)]
         if readable:
             if network is None:  # only now, since TensorFlow takes seconds to load
-                from tutorial.networks import load_network
+                from tutorial.answers import TrainedNetwork
 
-                network = load_network(weights, about)
-            outputs = iter(network.predict_on_batch(rescale(readable))[:, 0])
+                network = TrainedNetwork(weights, about)
+            answers = zip(*network.answers(np.stack(readable)), strict=True)
         for photo, pixels in zip(portion, read, strict=True):
             if isinstance(pixels, PhotoError):
                 failed = True
@@ -77,10 +93,14 @@ def main() -> int:
                 else:
                     print(f"error: {pixels}", file=sys.stderr, flush=True)
                 continue
-            name, probability = about.answer(next(outputs))
-            answer = f"{name} ({100 * probability:.1f} %)"
+            probabilities, unlike = next(answers)
+            name, best = about.answer(probabilities)
+            sure = best >= threshold
+            answer = f"{name} ({100 * best:.1f} %)" if sure else f"not sure: {name}? ({100 * best:.1f} %)"
+            answer += "; unlike any training photo" * unlike
             if args.json:
-                said = {"photo": str(photo), "class": name, "probability": probability, "model": str(weights)}
+                said = {"photo": str(photo), "class": name, "probability": best, "model": str(weights)}
+                said |= {"sure": sure, "unlike": bool(unlike)}
                 print(json.dumps(said), flush=True)
             else:
                 print(f"{photo}: {answer}", flush=True)

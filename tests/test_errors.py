@@ -32,8 +32,12 @@ FOLDER_FAULTS = {
     "no train": (lambda d: remove(d / "train"), ["data/train", "--data"]),
     "no validation": (lambda d: remove(d / "validation"), ["data/validation", "--data"]),
     "no class": (lambda d: remove(d / "train" / "calico", d / "train" / "tabby"), ["data/train", "two"]),
-    "one class": (lambda d: remove(d / "train" / "tabby"), ["data/train", "1 class", "calico", "two"]),
-    "three classes": (lambda d: (d / "train" / "zebra").mkdir(), ["data/train", "3 class", "zebra", "two"]),
+    "one class": (lambda d: remove(d / "train" / "tabby"), ["data/train", "one class", "calico", "two"]),
+    "an empty third class": (lambda d: (d / "train" / "zebra").mkdir(), ["data/train/zebra", "no photos", "add"]),
+    "other classes in test": (
+        lambda d: shutil.copytree(d / "train" / "tabby", d / "test" / "a") and draw(d / "test", tabby=1),
+        ["data/train", "data/test", "calico", "folder names"],
+    ),
     "an empty class": (lambda d: (d / "train" / "tabby" / "tabby0.jpg").unlink(), ["train/tabby", "add"]),
     "other classes in validation": (
         lambda d: (d / "validation" / "tabby").rename(d / "validation" / "zebra"),
@@ -66,6 +70,9 @@ def test_part_3_without_part_2_says_what_to_run(data, tmp_path, sentence):
 
 
 def test_part_3_with_the_wrong_weights(trained, data, tmp_path, sentence):
+    line = sentence(run_part(3, data, trained.weights, "--recipe", "improved"))
+    assert "(tutorial)" in line and "(improved)" in line and "pt2.py" in line and "--recipe improved" in line
+
     weights = tmp_path / "weights"
     weights.mkdir()
     shutil.copy(trained.weights / "small_convnet.weights.h5", weights / "bottleneck_fc_model.weights.h5")
@@ -128,13 +135,28 @@ def test_wrong_flags_are_named(flags):
     assert done.returncode == 2 and flags.split()[0] in done.stderr and "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        ("nix=1", ["'nix'", "dropout"]),
+        ("weight_decay=1", ["tutorial", "'weight_decay'"]),  # the improved recipe has it
+        ("flip=maybe", ["flip", "True or False"]),
+        ("epochs=2.5", ["epochs", "whole number"]),
+        ("zoom", ["zoom", "number"]),
+    ],
+)
+def test_settings_that_are_none(sentence, given, named):
+    line = sentence(run("fine_tuning_VGG16_pt1.py", "--set", given))
+    assert f"--set {given}: " in line and all(word in line for word in named)
+
+
 @pytest.mark.parametrize("script", ["fine_tuning_VGG16_pt1.py", "fine_tuning_VGG16_pt2.py", "fine_tuning_VGG16_pt3.py"])
 def test_help_shows_defaults_and_an_example(script):
     done = run(script, "--help")
     assert done.returncode == 0
     epochs = 50 if "pt2" in script else 30
-    for default in (epochs, 16, "data", "weights"):
-        assert f"(default: {default})" in " ".join(done.stdout.split())
+    for default in (f"(tutorial: {epochs};", "(tutorial: 16;", "(default: data)", "(default: weights;", "(default: 0)"):
+        assert default in " ".join(done.stdout.split())
     assert f"python {script} --data" in done.stdout
 
 

@@ -7,6 +7,7 @@ import pytest
 from conftest import draw
 from PIL import Image
 
+from tutorial import whole_file
 from tutorial.features import bottleneck_features
 from tutorial.networks import vgg16_base
 from tutorial.photos import find_photos, read_photo
@@ -26,9 +27,9 @@ def drawn(tmp_path_factory):
 
 
 def test_features_and_labels_line_up(base, drawn, tmp_path):
-    """7 and 12 photos, 5 at a time; each row against its photo sent through the base alone."""
+    """7 and 12 photos, 8 at a time; each row against its photo sent through the base alone."""
     train, _ = find_photos(drawn)
-    features, files = bottleneck_features(base, train, tmp_path / "features.npz", 5)
+    features, files = bottleneck_features(base, train, tmp_path / "features.npz")
     assert features.shape == (19, 2, 2, 512) and features.dtype == np.float32
     assert files.labels.tolist() == [0] * 7 + [1] * 12
     with np.load(tmp_path / "features.npz") as saved:
@@ -45,7 +46,7 @@ def test_the_same_photos_are_reused_and_changed_ones_noticed(base, drawn, tmp_pa
     shutil.copytree(drawn, data)
 
     def compute() -> tuple[np.ndarray, str]:
-        features, _ = bottleneck_features(base, find_photos(data)[0], kept, 5)
+        features, _ = bottleneck_features(base, find_photos(data)[0], kept)
         return features, capsys.readouterr().out
 
     first, printed = compute()
@@ -80,6 +81,19 @@ def test_an_unreadable_photo_is_left_out_of_features_and_labels(base, drawn, tmp
     shutil.copytree(drawn, data)
     (data / "train" / "calico" / "calico2.jpg").write_bytes(b"")
     for _ in range(2):  # computed, then reused
-        features, files = bottleneck_features(base, find_photos(data)[0], tmp_path / "features.npz", 5)
+        features, files = bottleneck_features(base, find_photos(data)[0], tmp_path / "features.npz")
         assert len(features) == len(files.paths) == 18
         assert files.counts() == {"calico": 6, "tabby": 12}
+
+
+def test_too_little_disk_means_features_that_are_not_kept(base, drawn, tmp_path, capsys, monkeypatch):
+    """The same features, and a sentence in the place of the file."""
+    train, _ = find_photos(drawn)
+    kept, _ = bottleneck_features(base, train, tmp_path / "kept.npz")
+    said = capsys.readouterr().out
+    assert "0 MB more" in said and "free)" in said  # 19 photos x 2 x 2 x 512 x 4 bytes
+    monkeypatch.setattr(whole_file, "SPARE", 1e18)
+    features, _ = bottleneck_features(base, train, tmp_path / "new" / "features.npz")
+    said = capsys.readouterr().out
+    assert "are free" in said and "compute them again" in said
+    assert not (tmp_path / "new").exists() and np.array_equal(features, kept)

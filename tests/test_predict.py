@@ -8,6 +8,7 @@ import pytest
 from conftest import history, run
 from PIL import Image
 
+from tutorial.calibration import class_probabilities
 from tutorial.weights_file import FILES, About
 
 
@@ -58,11 +59,12 @@ def test_each_probability_is_the_networks_output_for_the_photo_alone(trained, mo
 
 
 @pytest.mark.parametrize(
-    ("output", "name", "probability"), [(6e-14, "a", 1.0), (0.25, "a", 0.75), (0.5, "b", 0.5), (1.0, "b", 1.0)]
+    ("outputs", "name", "probability"),
+    [([6e-14], "a", 1.0), ([0.25], "a", 0.75), ([0.5], "b", 0.5), ([1.0], "b", 1.0), ([0.2, 0.5, 0.3], "b", 0.5)],
 )
-def test_the_probability_is_that_of_the_class_named(output, name, probability):
-    about = About("small_convnet", ["a", "b"], 150, {}, {}, {}, 0.0)
-    assert about.answer(np.float32(output)) == (name, pytest.approx(probability))
+def test_the_probability_is_that_of_the_class_named(outputs, name, probability):
+    about = About("small_convnet", ["a", "b", "c"][: max(2, len(outputs))], 150, {}, {}, {}, 0.0)
+    assert about.answer(class_probabilities(np.float32([outputs]))[0]) == (name, pytest.approx(probability))
 
 
 @pytest.fixture(scope="module")
@@ -103,9 +105,9 @@ def test_json_has_one_object_a_line_and_nothing_else(trained, photos):
     assert done.returncode == 2 and done.stderr == ""
     found = answers(done)
     assert [set(answer) for answer in found] == [
-        {"photo", "class", "probability", "model"},
+        {"photo", "class", "probability", "model", "sure", "unlike"},
         {"photo", "error"},
-        {"photo", "class", "probability", "model"},
+        {"photo", "class", "probability", "model", "sure", "unlike"},
     ]
     assert "cut.jpg" in found[1]["photo"] and "cut.jpg" in found[1]["error"]
 
@@ -113,6 +115,19 @@ def test_json_has_one_object_a_line_and_nothing_else(trained, photos):
 def test_only_bad_photos_need_no_network(trained, photos):
     done = run("predict.py", photos / "sub" / "cut.jpg", "--weights", trained.weights / "small_convnet.weights.h5")
     assert done.returncode == 2 and "cut.jpg" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_below_the_threshold_it_is_not_sure(trained, photos):
+    weights = trained.weights / "small_convnet.weights.h5"
+    for threshold, sure in (("0", True), ("1", False)):
+        done = run("predict.py", photos / "good one.png", "--weights", weights, "--threshold", threshold)
+        assert done.returncode == 0 and ("not sure: " in done.stdout) == (not sure)
+        said = answers(
+            run("predict.py", photos / "good one.png", "--weights", weights, "--json", "--threshold", threshold)
+        )
+        assert said[0]["sure"] == sure
+    done = run("predict.py", photos / "good one.png", "--threshold", "80")
+    assert done.returncode == 2 and "--threshold" in done.stderr and "Traceback" not in done.stderr
 
 
 def test_the_picture_shows_the_photo(trained, photos, tmp_path):
@@ -132,13 +147,15 @@ def test_the_picture_shows_the_photo(trained, photos, tmp_path):
 def test_the_best_model_present_is_the_default(trained, tmp_path, monkeypatch):
     import predict
 
-    monkeypatch.setattr(predict, "project_path", lambda name: tmp_path / name)
-    (tmp_path / "weights").mkdir()
+    folders = {"tutorial": tmp_path / "weights", "improved": tmp_path / "weights" / "improved"}
+    monkeypatch.setattr(predict, "weights_dir", folders.get)
+    folders["improved"].mkdir(parents=True)
     with pytest.raises(predict.TutorialError, match="no trained model"):
         predict.best_weights()
     for name in ("small_convnet.weights.h5", "bottleneck_fc_model.weights.h5", "fine_tuned_vgg16.weights.h5"):
-        (tmp_path / "weights" / name).touch()
-        assert predict.best_weights().name == name
+        for folder in folders.values():
+            (folder / name).touch()
+            assert predict.best_weights() == folder / name
 
 
 def test_compare_refuses_a_bad_photo_before_it_prints(trained, sentence):

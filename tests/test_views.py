@@ -47,7 +47,8 @@ def test_a_kept_view_is_what_the_plain_network_sees(base, sets, tmp_path):
     expected = []
     for number in range(3):
         views = []
-        for some, first in ((training.pixels[:16], 0), (training.pixels[16:], 16)):  # portions of 16 photos
+        for first in (0, 8, 16):  # portions of 8 photos
+            some = training.pixels[first : first + 8]
             views.append(warp(some, AUGMENTATION.matrices(len(some), np.random.default_rng([3, number, first]))))
         expected.append(base.predict_on_batch(np.concatenate(views) / np.float32(255)))
     assert np.abs(expected[0] - expected[1]).max() > 100 * HALF  # other views, other features
@@ -71,7 +72,7 @@ def test_gradients_behind_the_kept_outputs_are_the_plain_networks(base, sets, tm
     top = top_model(base.output_shape[1:])
     whole, behind = with_top(base, top), with_top(last, top)
     kept, _ = kept_views(frozen, training, validation, 1, tmp_path)
-    photos = np.concatenate([training.view(np.arange(f, min(f + 16, 19)), 0, f) for f in (0, 16)])[kept.order[:5]]
+    photos = np.concatenate([training.view(np.arange(f, min(f + 8, 19)), 0, f) for f in (0, 8, 16)])[kept.order[:5]]
     inputs, labels = kept[0]
 
     def gradients(network, given):

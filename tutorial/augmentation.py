@@ -2,15 +2,17 @@
 
 A view is one affine warp (rotation, shift, shear, zoom, flip) about the photo's centre; what it
 uncovers at the edges is filled with the nearest pixel. The ranges mean what they meant in the
-texts, Keras 1's ``ImageDataGenerator``, shear in radians included.
+texts, Keras 1's ``ImageDataGenerator``, shear in radians included. Beyond the texts, a view may
+be lighter or darker, have more or less contrast, and lack a rectangle.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from types import SimpleNamespace
 
 import numpy as np
 
 from tutorial.backend import keras
-from tutorial.photos import rescale
+from tutorial.photos import PREPROCESSING, RESCALE
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,9 @@ class Augmentation:
     shear: float = 0.0  # radians, either way; later versions of Keras read the same 0.2 as degrees: invisible
     zoom: float = 0.0  # width and height each become 1 - zoom to 1 + zoom of what the photo shows
     flip: bool = False  # every other view is mirrored left to right
+    light: float = 0.0  # fraction of the full range that is added to or taken from all pixels
+    contrast: float = 0.0  # differences from the photo's mean become 1 - contrast to 1 + contrast of what they were
+    erase: float = 0.0  # sides of a rectangle that every other view loses, fraction of the size: 0.1 to this
 
     def matrices(self, count: int, rng: np.random.Generator) -> np.ndarray:
         """Draw ``count`` warps: float64, (count, 3, 3), from a view's (x, y, 1) to its photo's, both from the centre.
@@ -43,6 +48,34 @@ class Augmentation:
         sheared = stack([np.cos(shear), zero, zero], [-np.sin(shear), one, zero])
         zoomed = stack([zoom_x * mirror, zero, zero], [zero, zoom_y, zero])
         return turned @ shifted @ sheared @ zoomed
+
+    def relight(self, views: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Views with other light and contrast and without a rectangle: float32, (n, size, size, 3) in 0..255.
+
+        Erasing is Zhong et al., Random Erasing Data Augmentation (2017), with the photo's mean as the colour.
+        """
+        if not (self.light or self.contrast or self.erase):
+            return views
+        (count, size), views = views.shape[:2], np.array(views)
+        mean = views.mean(axis=(1, 2, 3), keepdims=True)
+        if self.light or self.contrast:
+            gain = rng.uniform(1 - self.contrast, 1 + self.contrast, (count, 1, 1, 1))
+            added = rng.uniform(-self.light, self.light, (count, 1, 1, 1)) * 255
+            views *= np.float32(gain)
+            views += np.float32(mean * (1 - gain) + added)
+            np.clip(views, 0, 255, out=views)
+        if self.erase:
+            sides = np.int64(rng.uniform(0.1, self.erase, (count, 2)) * size)
+            corners = np.int64(rng.random((count, 2)) * (size - sides))
+            for i in np.flatnonzero(rng.random(count) < 0.5):
+                (y, x), (height, width) = corners[i], sides[i]
+                views[i, y : y + height, x : x + width] = mean[i]
+        return views
+
+
+def augmentation(settings: SimpleNamespace) -> Augmentation:
+    """The amounts that a part's settings name."""
+    return Augmentation(**{one.name: getattr(settings, one.name) for one in fields(Augmentation)})
 
 
 def warp(photos: np.ndarray, matrices: np.ndarray) -> np.ndarray:
@@ -70,10 +103,10 @@ def warp(photos: np.ndarray, matrices: np.ndarray) -> np.ndarray:
 
 
 class Batches(keras.utils.PyDataset):
-    """Rescaled batches for ``fit``: shuffled and augmented for training, in order and untouched for validation.
+    """Preprocessed batches for ``fit``: shuffled and augmented for training, in order and untouched for validation.
 
-    A batch is ``(photos, labels)``: float32 (b, size, size, 3) in 0..1 and float32 (b,). The last one
-    may be smaller. What epoch ``e`` looks like depends on the seed and ``e`` alone.
+    A batch is ``(photos, labels)``: float32 (b, size, size, 3), in 0..1 where they are rescaled, and float32 (b,).
+    The last one may be smaller. What epoch ``e`` looks like depends on the seed and ``e`` alone.
     """
 
     def __init__(
@@ -83,13 +116,14 @@ class Batches(keras.utils.PyDataset):
         batch_size: int,
         augmentation: Augmentation | None = None,
         seed: int = 0,
+        preprocessing: str = RESCALE,
     ) -> None:
         # Two threads make batches ahead. With one, Keras leaves that to tf.data, whose autotuning thread holds up
         # the start of about every second epoch for up to ten seconds on a machine of two cores.
         super().__init__(workers=2)
         assert len(pixels) == len(labels)
         self.pixels, self.labels, self.batch_size = pixels, labels, batch_size
-        self.augmentation, self.seed = augmentation, seed
+        self.augmentation, self.seed, self.preprocessing = augmentation, seed, preprocessing
         self.epoch = -1
         self.on_epoch_end()
 
@@ -105,12 +139,13 @@ class Batches(keras.utils.PyDataset):
         return self.view(here, self.epoch, index)
 
     def view(self, here: np.ndarray, *chance: int) -> np.ndarray:
-        """The photos ``here``, rescaled; where they are augmented, the views drawn from the seed and ``chance``."""
+        """The photos ``here``, preprocessed; where they are augmented, the views drawn from the seed and ``chance``."""
         pixels = self.pixels[here]
         if self.augmentation is not None:
             rng = np.random.default_rng([self.seed, *chance])
             pixels = warp(pixels, self.augmentation.matrices(len(here), rng))
-        return rescale(pixels)
+            pixels = self.augmentation.relight(pixels, rng)
+        return PREPROCESSING[self.preprocessing](pixels)
 
     def on_epoch_end(self) -> None:
         """Draw the next epoch's order; Keras calls this."""

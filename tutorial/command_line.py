@@ -8,6 +8,10 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+
+RECIPES = ("tutorial", "improved")  # the texts' numbers; and what answers the limitations that they name
+Settings = dict[str, tuple]  # a part's settings: name: (its value in the first recipe, in the second)
 
 PROJECT = Path(__file__).resolve().parent.parent
 
@@ -52,26 +56,71 @@ def parser(description: str, example: str) -> argparse.ArgumentParser:
     )
 
 
-def part_parser(description: str, example: str, epochs: int, batch_size: int) -> argparse.ArgumentParser:
-    """The flags that all three parts take."""
+def part_parser(description: str, example: str, settings: Settings) -> argparse.ArgumentParser:
+    """The flags that all three parts take; :func:`part_settings` reads the settings from them."""
     data, weights = project_path("data"), project_path("weights")
     p = parser(description, example)
-    for flag, of, default, text in (
-        ("--data", Path, data, "folder with train/<class>/ and validation/<class>/"),
-        ("--epochs", positive_int, epochs, "passes over the training photos"),
-        ("--batch-size", positive_int, batch_size, "photos a training step"),
-        ("--seed", seed_number, 0, "same seed, same machine: same result"),
-        ("--weights-dir", Path, weights, "folder for everything the part saves"),
-    ):
-        unit = "DIR" if of is Path else "N"
-        p.add_argument(flag, type=of, metavar=unit, default=default, help=f"{text} (default: %(default)s)")
+    p.set_defaults(settings=settings)
+    add = p.add_argument
+    text = "folder with train/<class>/ and validation/<class>/, and test/<class>/ if you like (default: %(default)s)"
+    add("--data", type=Path, metavar="DIR", default=data, help=text)
+    text = "the texts' numbers, or what answers their limitations (default: %(default)s)"
+    add("--recipe", choices=RECIPES, default=RECIPES[0], help=text)
+    for name, text in (("epochs", "passes over the training photos"), ("batch_size", "photos a training step")):
+        help_text = f"{text} ({defaults(settings[name])})"
+        add(f"--{name.replace('_', '-')}", type=positive_int, metavar="N", help=help_text)
+    add("--seed", type=seed_number, metavar="N", default=0, help="same seed, same machine: same result (default: 0)")
+    text = f"folder for everything the part saves (default: {weights}; improved: {weights / RECIPES[1]})"
+    add("--weights-dir", type=Path, metavar="DIR", help=text)
+    text = "change one of the recipe's settings, which the top of the script lists; may be given again"
+    add("--set", action="append", metavar="NAME=VALUE", default=[], help=text)
     return p
 
 
-def same_folders(args: argparse.Namespace) -> str:
-    """The folder flags that another part needs to go on where this one worked: "" where they are the defaults."""
-    given = [("--data", args.data, "data"), ("--weights-dir", args.weights_dir, "weights")]
-    return "".join(f" {flag} {shlex.quote(str(path))}" for flag, path, name in given if path != project_path(name))
+def defaults(values: tuple) -> str:
+    """A setting's values in words: "tutorial: 30; improved: 60"."""
+    return "; ".join(f"{recipe}: {value}" for recipe, value in zip(RECIPES, values, strict=True))
+
+
+def weights_dir(recipe: str) -> Path:
+    """Where a recipe's parts save if nothing else is said: the texts' in ``weights``, the others below it."""
+    folder = project_path("weights")
+    return folder if recipe == RECIPES[0] else folder / recipe
+
+
+def part_settings(args: argparse.Namespace) -> SimpleNamespace:
+    """The part's settings: those of the recipe, changed by the flags. Also fills in ``args.weights_dir``.
+
+    Raises:
+        TutorialError: ``--set`` names no setting, or its value is not of the setting's kind.
+    """
+    column = RECIPES.index(args.recipe)
+    chosen = {name: values[column] for name, values in args.settings.items()}
+    flags = {name: given for name in args.settings if (given := getattr(args, name, None)) is not None}
+    for text in args.set:
+        name, _, value = text.partition("=")
+        if chosen.get(name) is None:
+            known = ", ".join(name for name, value in chosen.items() if value is not None)
+            raise TutorialError(f"--set {text}: the {args.recipe} recipe has no setting {name!r}; it has {known}.")
+        kind = type(args.settings[name][1])
+        try:
+            flags[name] = {"True": True, "False": False}[value] if kind is bool else kind(value)
+        except (ValueError, KeyError):
+            wanted = {bool: "True or False", int: "a whole number", float: "a number"}[kind]
+            raise TutorialError(f"--set {text}: {name} takes {wanted}.") from None
+    if args.weights_dir is None:
+        args.weights_dir = weights_dir(args.recipe)
+    return SimpleNamespace(**{**chosen, **flags})
+
+
+def same_choices(args: argparse.Namespace) -> str:
+    """The flags that another part needs to go on where this one worked: "" where they are the defaults."""
+    given = [
+        ("--data", args.data, project_path("data")),
+        ("--recipe", args.recipe, RECIPES[0]),
+        ("--weights-dir", args.weights_dir, weights_dir(args.recipe)),
+    ]
+    return "".join(f" {flag} {shlex.quote(str(value))}" for flag, value, default in given if value != default)
 
 
 def run(main: Callable[[], int | None]) -> int:

@@ -3,19 +3,23 @@
 import hashlib
 import time
 import zipfile
+from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
 from tutorial.backend import keras
-from tutorial.command_line import ProgressLine, duration
-from tutorial.photos import PhotoFiles, load_photos, rescale
-from tutorial.whole_file import written_whole
+from tutorial.command_line import duration
+from tutorial.photos import PREPROCESSING, RESCALE, PhotoFiles, readable_photos
+from tutorial.whole_file import has_room, written_whole
+
+PORTION = 8  # photos at a time: larger portions are no faster and take more memory
 
 
-def _digests(files: PhotoFiles, image_size: int) -> np.ndarray:
-    """A SHA-256 for each photo, of its bytes and the size it is read at: changes when the features would."""
-    return np.array([hashlib.sha256(b"%d" % image_size + path.read_bytes()).hexdigest() for path in files.paths])
+def _digests(files: PhotoFiles, settings: str) -> np.ndarray:
+    """A SHA-256 for each photo, of its bytes and of how it is read: changes when the features would."""
+    return np.array([hashlib.sha256(settings.encode() + path.read_bytes()).hexdigest() for path in files.paths])
 
 
 def _kept(path: Path, files: PhotoFiles, digests: np.ndarray) -> tuple[np.ndarray, PhotoFiles] | None:
@@ -38,8 +42,17 @@ def _kept(path: Path, files: PhotoFiles, digests: np.ndarray) -> tuple[np.ndarra
     return features, used
 
 
+def _portions(items: Iterator, size: int) -> Iterator[list]:
+    while portion := list(islice(items, size)):
+        yield portion
+
+
 def bottleneck_features(
-    base: keras.Model, files: PhotoFiles, path: Path, batch_size: int
+    base: keras.Model,
+    files: PhotoFiles,
+    path: Path,
+    preprocessing: str = RESCALE,
+    mirrored: bool = False,
 ) -> tuple[np.ndarray, PhotoFiles]:
     """The base's output for every photo, from ``path`` if it holds them already, else computed and saved there.
 
@@ -47,10 +60,11 @@ def bottleneck_features(
     one of each a photo, and ``digests``, by which a later run sees whether the photos are still the same.
 
     Args:
-        base: from (n, size, size, 3), rescaled, to (n, h, w, c).
+        base: from (n, size, size, 3), preprocessed, to (n, h, w, c).
         files: the photos; unreadable ones are named and left out.
         path: where the features are kept.
-        batch_size: photos at a time; it changes the speed, not the result.
+        preprocessing: a key of ``photos.PREPROCESSING``.
+        mirrored: of the photos' mirror images instead.
 
     Returns:
         features, float32 (n, h, w, c), and the n photos they belong to, in the same order.
@@ -59,22 +73,28 @@ def bottleneck_features(
         TutorialError: no photo of a class can be read, or the file cannot be written.
     """
     image_size = base.input_shape[1]
-    digests = _digests(files, image_size)
+    settings = f"{image_size} {preprocessing} {mirrored}"
+    digests = _digests(files, settings)
     kept = _kept(path, files, digests)
     if kept is not None:
         return kept
+    shape = base.output_shape[1:]
+    needed = len(files.paths) * 4 * int(np.prod(shape))  # float32
+    what, otherwise = f"the features of {len(files.paths)} photos", "the next run will compute them again"
+    keep = has_room(path.parent, needed, what, otherwise)
     began = time.monotonic()
-    pixels, used = load_photos(files, image_size)
-    assert len(pixels) == len(used.labels)  # row by row the same photos, and the features row by row theirs
-    features = np.empty((len(pixels), *base.output_shape[1:]), np.float32)
-    progress = ProgressLine(f"features of {files.folder}", len(pixels))
-    for start in range(0, len(pixels), batch_size):
-        here = slice(start, start + batch_size)
-        features[here] = base.predict_on_batch(rescale(pixels[here]))
-        progress.update(start + batch_size)
-    progress.clear()
-    print(f"features of {len(pixels)} photos in {files.folder}: {duration(time.monotonic() - began)}", flush=True)
-    photos = np.array([str(photo.relative_to(files.folder)) for photo in used.paths])
-    with written_whole(path) as beside:
-        np.savez(beside, features=features, labels=used.labels, photos=photos, digests=digests)
+    features = np.empty((len(files.paths), *shape), np.float32)
+    found: list[int] = []
+    # Photos are read as they are needed and not all at once: the features of many take memory enough.
+    for portion in _portions(readable_photos(files, image_size), PORTION):
+        photos = PREPROCESSING[preprocessing]([pixels for _, pixels in portion])
+        here = slice(len(found), len(found) + len(portion))
+        features[here] = base.predict_on_batch(photos[:, :, ::-1] if mirrored else photos)
+        found += [i for i, _ in portion]
+    features, used = features[: len(found)], files.only(found)  # row by row the same photos
+    print(f"features of {len(found)} photos in {files.folder}: {duration(time.monotonic() - began)}", flush=True)
+    if keep:
+        photos = np.array([str(photo.relative_to(files.folder)) for photo in used.paths])
+        with written_whole(path) as beside:
+            np.savez(beside, features=features, labels=used.labels, photos=photos, digests=digests)
     return features, used

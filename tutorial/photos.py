@@ -6,6 +6,7 @@ the same file gives the same numbers everywhere.
 
 import os
 import warnings
+from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from tutorial.command_line import ProgressLine, TutorialError
 # comes out as noise. Lanczos weighs all the pixels it replaces and is as sharp; a softer filter would cost part 2
 # about a point of validation accuracy.
 RESAMPLING = Image.Resampling.LANCZOS
+AHEAD = 64  # photos that are decoded before they are asked for
 READERS = min(8, (os.cpu_count() or 1) + 1)  # Pillow decodes outside Python's lock, so threads help
 
 
@@ -29,12 +31,12 @@ class PhotoError(TutorialError):
 
 @dataclass(frozen=True)
 class PhotoFiles:
-    """The photo files of ``train`` or ``validation``, sorted by class, then by name."""
+    """The photo files of ``train``, ``validation`` or ``test``, sorted by class, then by name."""
 
     folder: Path
-    class_names: tuple[str, str]  # alphabetical: the sigmoid is the probability of the second
+    class_names: tuple[str, ...]  # alphabetical: the network's outputs stand for them in this order
     paths: list[Path]
-    labels: np.ndarray  # float32, (n,): 0.0 for the first class, 1.0 for the second
+    labels: np.ndarray  # float32, (n,): 0.0 for the first class, 1.0 for the second ...
 
     def counts(self) -> dict[str, int]:
         """How many photos there are of each class."""
@@ -79,11 +81,11 @@ def _find_split(data: Path, split: str) -> PhotoFiles:
             "or name their folder with --data."
         )
     names = class_folders(folder)
-    if len(names) != 2:
-        found = f"has {len(names)} class folders ({', '.join(names)})" if names else "has no class folders"
+    if len(names) < 2:
+        found = f"has one class folder ({names[0]})" if names else "has no class folders"
         raise TutorialError(
-            f"{folder} {found}, and the tutorial tells exactly two classes apart: "
-            "leave one folder of photos for each of the two."
+            f"{folder} {found}, and the tutorial tells two or more classes apart: "
+            "make one folder of photos for each of them."
         )
     per_class = [files_below(folder / name) for name in names]
     for name, paths in zip(names, per_class, strict=True):
@@ -91,9 +93,9 @@ def _find_split(data: Path, split: str) -> PhotoFiles:
             raise TutorialError(f"{folder / name} has no photos in it: add some, at least one for each class.")
     return PhotoFiles(
         folder,
-        (names[0], names[1]),
+        tuple(names),
         [path for paths in per_class for path in paths],
-        np.repeat(np.float32([0, 1]), [len(paths) for paths in per_class]),
+        np.repeat(np.arange(len(names), dtype=np.float32), [len(paths) for paths in per_class]),
     )
 
 
@@ -101,18 +103,35 @@ def find_photos(data: Path) -> tuple[PhotoFiles, PhotoFiles]:
     """The training and validation photos of a data folder.
 
     Args:
-        data: a folder with ``train/<class>/`` and ``validation/<class>/``, the same two classes in both.
+        data: a folder with ``train/<class>/`` and ``validation/<class>/``, the same classes in both, two or more.
 
     Raises:
-        TutorialError: a folder is missing or empty, there are not two classes, or the two splits differ in them.
+        TutorialError: a folder is missing or empty, there are fewer than two classes, or the two splits differ in them.
     """
     train, validation = _find_split(data, "train"), _find_split(data, "validation")
-    if train.class_names != validation.class_names:
-        raise TutorialError(
-            f"{train.folder} has the classes {' and '.join(train.class_names)} but {validation.folder} has "
-            f"{' and '.join(validation.class_names)}: give both the same two folder names."
-        )
+    _check_same_classes(train, validation)
     return train, validation
+
+
+def find_test(data: Path, train: PhotoFiles) -> PhotoFiles | None:
+    """The photos of ``test/<class>/``, which judge the model that is done and choose nothing; None without the folder.
+
+    Raises:
+        TutorialError: a class folder is empty, or the classes are not those of the training photos.
+    """
+    if not (data / "test").is_dir():
+        return None
+    test = _find_split(data, "test")
+    _check_same_classes(train, test)
+    return test
+
+
+def _check_same_classes(train: PhotoFiles, other: PhotoFiles) -> None:
+    if train.class_names != other.class_names:
+        raise TutorialError(
+            f"{train.folder} has the classes {', '.join(train.class_names)} but {other.folder} has "
+            f"{', '.join(other.class_names)}: give both the same folder names."
+        )
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
@@ -180,11 +199,44 @@ def _read_or_error(path: Path, image_size: int) -> np.ndarray | PhotoError:
 def read_many(paths: list[Path], image_size: int) -> Iterator[np.ndarray | PhotoError]:
     """For each path in turn, :func:`read_photo`'s pixels or, in their place, its error; decoded by several threads."""
     with ThreadPoolExecutor(READERS) as pool:
-        yield from pool.map(lambda path: _read_or_error(path, image_size), paths)
+        ahead: deque = deque()
+        for path in paths:
+            ahead.append(pool.submit(_read_or_error, path, image_size))
+            if len(ahead) > AHEAD:
+                yield ahead.popleft().result()
+        while ahead:
+            yield ahead.popleft().result()
+
+
+def readable_photos(files: PhotoFiles, image_size: int) -> Iterator[tuple[int, np.ndarray]]:
+    """Read a split photo by photo; files that cannot be read are named, counted and left out.
+
+    Yields:
+        Which of the files it is and its pixels, uint8, (image_size, image_size, 3).
+
+    Raises:
+        TutorialError: no photo of a class can be read.
+    """
+    kept: list[int] = []
+    progress = ProgressLine(f"reading {files.folder}", len(files.paths))
+    for i, photo in enumerate(read_many(files.paths, image_size)):
+        if isinstance(photo, PhotoError):
+            progress.clear()
+            print(f"left out: {photo}")
+        else:
+            kept.append(i)
+            yield i, photo
+        progress.update(i + 1)
+    progress.clear()
+    for name, count in files.only(kept).counts().items():
+        if count == 0:
+            raise TutorialError(f"no photo in {files.folder / name} can be read: replace them with photos that open.")
+    if len(kept) < len(files.paths):
+        print(f"{len(files.paths) - len(kept)} of {len(files.paths)} files in {files.folder} were left out")
 
 
 def load_photos(files: PhotoFiles, image_size: int) -> tuple[np.ndarray, PhotoFiles]:
-    """Read a whole split into memory; files that cannot be read are named, counted and left out.
+    """Read a whole split into memory, see :func:`readable_photos`.
 
     Returns:
         The pixels, uint8, (n, image_size, image_size, 3), and the files they came from, in the same order.
@@ -194,25 +246,25 @@ def load_photos(files: PhotoFiles, image_size: int) -> tuple[np.ndarray, PhotoFi
     """
     pixels = np.empty((len(files.paths), image_size, image_size, 3), np.uint8)
     kept: list[int] = []
-    progress = ProgressLine(f"reading {files.folder}", len(files.paths))
-    for i, photo in enumerate(read_many(files.paths, image_size)):
-        if isinstance(photo, PhotoError):
-            progress.clear()
-            print(f"left out: {photo}")
-        else:
-            pixels[len(kept)] = photo
-            kept.append(i)
-        progress.update(i + 1)
-    progress.clear()
-    left = files.only(kept)
-    for name, count in left.counts().items():
-        if count == 0:
-            raise TutorialError(f"no photo in {files.folder / name} can be read: replace them with photos that open.")
-    if len(kept) < len(files.paths):
-        print(f"{len(files.paths) - len(kept)} of {len(files.paths)} files in {files.folder} were left out")
-    return pixels[: len(kept)], left
+    for i, photo in readable_photos(files, image_size):
+        pixels[len(kept)] = photo
+        kept.append(i)
+    return pixels[: len(kept)], files.only(kept)
 
 
 def rescale(pixels: np.ndarray | list[np.ndarray]) -> np.ndarray:
     """The texts' preprocessing: 0..255 as float32 in 0..1. Any shape; a list of photos becomes one array."""
     return np.asarray(pixels, np.float32) * np.float32(1 / 255)
+
+
+def as_vgg16_learnt(pixels: np.ndarray | list[np.ndarray]) -> np.ndarray:
+    """VGG16's own preprocessing: blue, green, red, less ImageNet's mean of each, as float32 in about -124..151.
+
+    What ``keras.applications.vgg16.preprocess_input`` does, and what the ImageNet weights were trained on.
+    """
+    return np.asarray(pixels, np.float32)[..., ::-1] - np.float32([103.939, 116.779, 123.68])
+
+
+# What a weights file may say that its photos went through.
+PREPROCESSING = {"rescale 1/255": rescale, "vgg16: BGR, mean subtracted": as_vgg16_learnt}
+RESCALE, VGG16 = PREPROCESSING

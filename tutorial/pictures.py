@@ -14,6 +14,8 @@ matplotlib.use("Agg")  # draws into files, so that a machine without a screen ca
 from matplotlib import pyplot as plt
 from matplotlib.backend_bases import FigureCanvasBase
 
+Bins = list[tuple[float, float, int]]
+
 TRAIN_COLOUR, VALIDATION_COLOUR = "#1f77b4", "#d95f02"  # told apart in grey and by the colour-blind
 
 
@@ -56,6 +58,31 @@ def save_history_plot(history: dict[str, list[float]], title: str, path: Path) -
         axis.grid(alpha=0.3)
         axis.legend()
     axes[0].set_ylim(top=1.02)
+    _save_figure(figure, path)
+
+
+def save_reliability_plot(before: Bins, after: Bins, path: Path) -> None:
+    """How often the answers are right against how sure they are, before and after calibration, as PNG.
+
+    Args:
+        before: from ``calibration.reliability``: for each bin (mean probability, share of right answers, photos).
+        after: the same of the calibrated answers.
+        path: where to save.
+    """
+    figure, axes = plt.subplots(1, 2, figsize=(8, 4), layout="constrained", sharey=True)
+    figure.suptitle("Reliability: of the validation photos that get 80 %, are 80 % right?")
+    for axis, bins, title in zip(axes, (before, after), ("as the network says", "calibrated"), strict=True):
+        sure, right, count = zip(*bins, strict=True)
+        axis.plot([0, 1], [0, 1], color="grey", linewidth=1)
+        axis.plot(sure, right, "o-", color=TRAIN_COLOUR)
+        for x, y, n in zip(sure, right, count, strict=True):
+            axis.annotate(f"{n}", (x, y), textcoords="offset points", xytext=(6, -12), fontsize=8)
+        axis.set_xlim(min(0.45, *sure), 1.02)
+        axis.set_ylim(-0.02, 1.05)
+        axis.set_xlabel("mean probability of the class named (and photos)")
+        axis.set_title(title)
+        axis.grid(alpha=0.3)
+    axes[0].set_ylabel("share that is right")
     _save_figure(figure, path)
 
 

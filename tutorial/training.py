@@ -4,12 +4,18 @@ import argparse
 import csv
 import os
 import time
+from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
 
 from tutorial.backend import keras, tf
-from tutorial.command_line import ProgressLine, TutorialError, duration
-from tutorial.photos import PhotoFiles
-from tutorial.pictures import save_history_plot
+from tutorial.calibration import calibration_error, fit_temperature, log_loss, reliability, sure_from, tempered
+from tutorial.command_line import RECIPES, ProgressLine, TutorialError, duration
+from tutorial.familiarity import Familiarity
+from tutorial.photos import RESCALE, PhotoFiles
+from tutorial.pictures import save_history_plot, save_reliability_plot
 from tutorial.weights_file import FILES, About, save_weights
 from tutorial.whole_file import written_whole
 
@@ -38,11 +44,12 @@ def use_tensor_cores() -> None:
         print("mixed precision: float16 on the GPU's tensor cores, float32 weights")
 
 
-def print_found(train: PhotoFiles, validation: PhotoFiles, device: str) -> None:
+def print_found(files: tuple[PhotoFiles | None, ...], device: str) -> None:
     """Tell the reader what the part found."""
-    for files in (train, validation):
-        counts = ", ".join(f"{count} {name}" for name, count in files.counts().items())
-        print(f"{files.folder}: {counts}")
+    for split in files:
+        if split:
+            counts = ", ".join(f"{count} {name}" for name, count in split.counts().items())
+            print(f"{split.folder}: {counts}")
     print(f"device: {device}")
 
 
@@ -71,7 +78,40 @@ class _Progress(keras.callbacks.Callback):
         )
 
 
-def train(network: keras.Model, training, validation, epochs: int, batch_size: int | None = None) -> History:
+def class_weights(files: PhotoFiles) -> dict[int, float]:
+    """How much a photo of each class counts: as much in all as another class's, 1 where the classes are equal."""
+    counts = files.counts().values()
+    return {label: sum(counts) / (len(counts) * count) for label, count in enumerate(counts)}
+
+
+def fading_steps(settings: SimpleNamespace, photos: int) -> keras.optimizers.Optimizer:
+    """AdamW whose steps grow for an epoch and then fade to nothing along a cosine, and whose weights are averaged.
+
+    I. Loshchilov & F. Hutter, SGDR (2017) and Decoupled Weight Decay Regularization (2019).
+
+    Args:
+        settings: ``learning_rate`` of the largest steps, ``weight_decay`` (share of each weight, times the learning
+            rate, that each step takes off), ``average`` (share of the running average that each step keeps;
+            :func:`train` validates the average and ends with it), ``epochs`` and ``batch_size``.
+        photos: how many there are to train on.
+    """
+    steps = -(-photos // settings.batch_size)
+    fading = keras.optimizers.schedules.CosineDecay(
+        0.0, max(1, (settings.epochs - 1) * steps), warmup_target=settings.learning_rate, warmup_steps=steps
+    )
+    return keras.optimizers.AdamW(
+        fading, weight_decay=settings.weight_decay, use_ema=True, ema_momentum=settings.average
+    )
+
+
+def train(
+    network: keras.Model,
+    training,
+    validation,
+    epochs: int,
+    batch_size: int | None = None,
+    class_weight: dict[int, float] | None = None,
+) -> History:
     """Keras's ``fit`` with our progress lines.
 
     Args:
@@ -80,6 +120,7 @@ def train(network: keras.Model, training, validation, epochs: int, batch_size: i
         validation: likewise; it is never augmented.
         epochs: passes over the training data.
         batch_size: for arrays; ``Batches`` have their own.
+        class_weight: from :func:`class_weights`; all photos count the same without.
 
     Returns:
         accuracy, loss (means over the epoch, as it trains), val_accuracy and val_loss (after it).
@@ -88,6 +129,7 @@ def train(network: keras.Model, training, validation, epochs: int, batch_size: i
         TutorialError: the computer ran out of memory.
     """
     data = {"x": training} if isinstance(training, keras.utils.PyDataset) else {"x": training[0], "y": training[1]}
+    averaged = [keras.callbacks.SwapEMAWeights(swap_on_epoch=True)] if network.optimizer.use_ema else []
     try:
         history = network.fit(
             **data,
@@ -95,7 +137,8 @@ def train(network: keras.Model, training, validation, epochs: int, batch_size: i
             epochs=epochs,
             batch_size=batch_size,
             shuffle=not isinstance(training, keras.utils.PyDataset),  # Batches shuffle photos themselves
-            callbacks=[_Progress()],
+            callbacks=[_Progress(), *averaged],
+            class_weight=class_weight,
             verbose=0,
         )
     except (MemoryError, tf.errors.ResourceExhaustedError):
@@ -125,45 +168,88 @@ def save_history(history: History, path: Path) -> None:
             writer.writerow([epoch, *(f"{value:.6f}" for value in row)])
 
 
+@dataclass(frozen=True)
+class Outcome:
+    """What a part ends with."""
+
+    model: str  # which part's, a key of weights_file.FILES; it names the files
+    title: str  # of the plot
+    network: keras.Model  # trained; its weights are saved
+    history: History  # from :func:`train`
+    files: list[PhotoFiles]  # that were used: training, validation, and test where there are any
+    answers: dict[str, np.ndarray]  # of the validation and test photos: a probability for each class, (n, classes)
+    familiarity: Familiarity | None = None  # with the training photos
+    preprocessing: str = RESCALE
+    mirrored: bool = False  # how the answers were found
+
+
 def save_outcome(
-    network: keras.Model,
-    history: History,
-    model: str,
-    title: str,
-    image_size: int,
-    files: tuple[PhotoFiles, PhotoFiles],
-    args: argparse.Namespace,
-    start: float,
+    outcome: Outcome, image_size: int, args: argparse.Namespace, settings: SimpleNamespace, start: float
 ) -> None:
     """The end of every part: print the scores and save the weights file, the history (CSV) and its plot (PNG).
 
+    In the improved recipe the answers are calibrated on the validation photos first. The test photos choose nothing.
+
     Args:
-        network: trained; its weights are saved.
-        history: from :func:`train`.
-        model: which part's, a key of ``weights_file.FILES``; it names the files.
-        title: of the plot.
+        outcome: what came of the training.
         image_size: pixels a side.
-        files: the training and validation photos that were used.
         args: the part's flags.
+        settings: from :func:`command_line.part_settings`.
         start: ``time.monotonic()`` when the part began.
 
     Raises:
         TutorialError: the folder cannot be written to.
     """
     minutes = (time.monotonic() - start) / 60
+    history, model = outcome.history, outcome.model
     print_scores(history)
-    weights = args.weights_dir / FILES[model][0]
+    scores = {name: float(values[-1]) for name, values in history.items()}
+    temperature, unsure_below = 1.0, 0.0
     table, plot = args.weights_dir / f"{model}.csv", args.weights_dir / f"{model}.png"
+    if args.recipe != RECIPES[0]:
+        found, labels = outcome.answers["validation"], outcome.files[1].labels
+        temperature = fit_temperature(found, labels)
+        unsure_below = sure_from(tempered(found, temperature), labels)
+        scores.update(_scored(tempered(found, temperature), labels, "val"))
+        print(
+            f"validation  answers: accuracy {scores['val_accuracy']:.3f}, loss {scores['val_loss']:.3f}, calibration "
+            f"error {scores['val_calibration_error']:.3f} (temperature {temperature:.2f}), "
+            f"not sure below {100 * unsure_below:.0f} %"
+        )
+        picture = args.weights_dir / f"{model}_reliability.png"
+        save_reliability_plot(reliability(found, labels), reliability(tempered(found, temperature), labels), picture)
+    if "test" in outcome.answers:
+        found, labels = outcome.answers["test"], outcome.files[2].labels
+        scores.update(_scored(tempered(found, temperature), labels, "test"))
+        print(
+            f"test        answers: accuracy {scores['test_accuracy']:.3f}, loss {scores['test_loss']:.3f}, calibration "
+            f"error {scores['test_calibration_error']:.3f}: photos that chose nothing, the number to quote"
+        )
     save_history(history, table)
-    save_history_plot(history, title, plot)
+    save_history_plot(history, outcome.title, plot)
     about = About(
         model=model,
-        class_names=list(files[0].class_names),
+        class_names=list(outcome.files[0].class_names),
         image_size=image_size,
-        photos={"train": files[0].counts(), "validation": files[1].counts()},
-        settings={name: vars(args)[name] for name in ("epochs", "batch_size", "seed", "views") if name in args},
-        scores={name: float(values[-1]) for name, values in history.items()},
+        photos={split.folder.name: split.counts() for split in outcome.files},
+        settings={name: value for name, value in vars(settings).items() if value is not None} | {"seed": args.seed},
+        scores=scores,
         minutes=minutes,
+        preprocessing=outcome.preprocessing,
+        recipe=args.recipe,
+        mirrored=outcome.mirrored,
+        temperature=temperature,
+        unsure_below=unsure_below,
     )
-    save_weights(network, weights, about)
+    weights = args.weights_dir / FILES[model][0]
+    save_weights(outcome.network, weights, about, outcome.familiarity)
     print(f"saved {weights}, {table.name} and {plot.name} after {duration(60 * minutes)}")
+
+
+def _scored(probabilities: np.ndarray, labels: np.ndarray, prefix: str) -> dict[str, float]:
+    """Accuracy, log loss and calibration error of answers."""
+    return {
+        f"{prefix}_accuracy": float((probabilities.argmax(axis=1) == labels).mean()),
+        f"{prefix}_loss": log_loss(probabilities, labels),
+        f"{prefix}_calibration_error": calibration_error(probabilities, labels),
+    }

@@ -6,7 +6,6 @@ training photo, and block 5 and the top model train on that: the same mathematic
 """
 
 import hashlib
-import shutil
 import time
 from pathlib import Path
 
@@ -15,17 +14,17 @@ import numpy as np
 from tutorial.augmentation import Batches
 from tutorial.backend import keras, tf
 from tutorial.command_line import ProgressLine, TutorialError, duration
-from tutorial.whole_file import written_whole
+from tutorial.whole_file import has_room, written_whole
 
-PORTION = 16  # photos at a time through the frozen blocks: larger portions are no faster
-SPARE = 200e6  # bytes of disk that are left to others
+PORTION = 8  # photos at a time through the frozen blocks: larger portions are no faster and take more memory
 
 
 class KeptBatches(Batches):
     """Batches of kept outputs, float32 (b, h, w, c): epoch ``e`` gets the view ``e % views`` of each photo."""
 
     def __init__(self, batches: Batches, paths: list[Path]) -> None:
-        super().__init__(batches.pixels, batches.labels, batches.batch_size, batches.augmentation, batches.seed)
+        # The labels in the photos' place, of which the order is drawn: the photos themselves may leave the memory.
+        super().__init__(batches.labels, batches.labels, batches.batch_size, batches.augmentation, batches.seed)
         self.paths = paths
 
     def inputs(self, here: np.ndarray, index: int) -> np.ndarray:
@@ -71,15 +70,9 @@ def kept_views(
         raise TutorialError(f"{folder} cannot be written to ({error.strerror}): name another --weights-dir.") from None
     row = 2 * int(np.prod(frozen.output_shape[1:]))  # bytes a photo, float16
     needed = sum(row * len(batches.labels) for batches, paths in sets for path in paths if not path.exists())
-    free = shutil.disk_usage(folder).free
-    if needed > free - SPARE:
-        print(
-            f"{views} views a photo would take {_size(needed)} in {folder}, and {_size(free)} are free: training "
-            "on a fresh view every epoch instead, which is slower and needs no disk; --views takes a smaller number"
-        )
+    instead = "training on a fresh view every epoch instead, which is slower and needs no disk; --views takes fewer"
+    if not has_room(folder, needed, f"the frozen blocks' outputs for {views} views a photo", instead):
         return None
-    if needed:
-        print(f"the frozen blocks' output is kept in {folder}: {_size(needed)} more ({_size(free)} free)")
     for batches, paths in sets:
         for number, path in enumerate(paths):
             if not path.exists():
@@ -93,7 +86,7 @@ def _paths(batches: Batches, name: str, views: int, folder: Path) -> list[Path]:
     """The file of each view, named for what it holds."""
     photos = hashlib.sha256(np.ascontiguousarray(batches.pixels)).hexdigest()
     chance = batches.seed if batches.augmentation else None
-    settings = repr((photos, batches.pixels.shape, batches.augmentation, chance))
+    settings = repr((photos, batches.pixels.shape, batches.augmentation, chance, batches.preprocessing))
     key = hashlib.sha256(settings.encode()).hexdigest()[:16]
     return [folder / f"{name}_{key}_view{number}.npy" for number in range(views)]
 
@@ -119,8 +112,3 @@ def _keep(frozen: keras.Model, batches: Batches, number: int, path: Path, what: 
     progress.clear()
     photos = "training" if batches.augmentation else "validation"
     print(f"{what}, {count} {photos} photos: {duration(time.monotonic() - start)}", flush=True)
-
-
-def _size(count: float) -> str:
-    """Bytes in words."""
-    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"

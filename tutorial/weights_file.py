@@ -10,13 +10,14 @@ from importlib.metadata import version
 from pathlib import Path
 
 import h5py
+import numpy as np
 
-from tutorial.command_line import TutorialError
+from tutorial.command_line import RECIPES, TutorialError
+from tutorial.familiarity import Familiarity
+from tutorial.photos import PREPROCESSING, RESCALE
 from tutorial.whole_file import written_whole
 
-ATTRIBUTE = "about"
-PREPROCESSING = "rescale 1/255"  # what photos.rescale does; a file made with another one is refused
-
+ATTRIBUTE, FAMILIARITY = "about", "familiarity"  # a root attribute, and a group beside the weights
 PACKAGES = ("tensorflow", "keras", "numpy", "pillow")  # whose versions a weights file tells
 
 # What each part saves, in the order of the parts, and the command that makes it.
@@ -37,27 +38,31 @@ class About:
     """What a weights file says of itself."""
 
     model: str  # a key of FILES
-    class_names: list[str]  # in order: the network's answer is the probability of the second
+    class_names: list[str]  # in order; of two classes the network gives the probability of the second
     image_size: int  # pixels a side
-    photos: dict[str, dict[str, int]]  # {"train": {class: count}, "validation": {class: count}}
+    photos: dict[str, dict[str, int]]  # {"train": {class: count}, "validation": {class: count}, ...}
     settings: dict[str, float]  # epochs, batch size, seed ...
-    scores: dict[str, float]  # the last epoch's accuracy, loss, val_accuracy, val_loss
+    scores: dict[str, float]  # accuracy, loss, val_accuracy, val_loss; test_accuracy, test_loss where there is a test
     minutes: float
-    preprocessing: str = PREPROCESSING
-    recipe: str = "tutorial"
+    preprocessing: str = RESCALE  # a key of photos.PREPROCESSING
+    recipe: str = RECIPES[0]
+    mirrored: bool = False  # an answer is the mean of the photo's and its mirror image's
+    temperature: float = 1.0  # by which the answers are calibrated, see tutorial/calibration.py
+    unsure_below: float = 0.0  # a probability: a photo whose class has less is one that the model is not sure of
     versions: dict[str, str] = field(default_factory=lambda: {name: version(name) for name in PACKAGES})
 
-    def answer(self, output: float) -> tuple[str, float]:
-        """The class that the network's output, 0 to 1, stands for, and the probability of that class, 0.5 to 1.
+    def answer(self, probabilities: np.ndarray) -> tuple[str, float]:
+        """The class with the highest of the probabilities, float (classes,), and its probability.
 
-        The output is the probability of the second class. The write-up that this tutorial follows prints it
-        as it is, 6e-14 for a certain calico; what a reader wants is the probability of the class named.
+        The write-up that this tutorial follows prints the sigmoid as it is, 6e-14 for a certain calico; what a reader
+        wants is the probability of the class named.
         """
-        output = float(output)
-        return (self.class_names[1], output) if output >= 0.5 else (self.class_names[0], 1 - output)
+        best = int(np.argmax(probabilities[::-1]))  # of two that are equal the later one, as when p >= 0.5
+        best = len(probabilities) - 1 - best
+        return self.class_names[best], float(probabilities[best])
 
 
-def save_weights(network, path: Path, about: About) -> None:
+def save_weights(network, path: Path, about: About, familiarity: Familiarity | None = None) -> None:
     """Save a Keras network's weights and what there is to say about them as one file, whole or not at all.
 
     Raises:
@@ -67,6 +72,10 @@ def save_weights(network, path: Path, about: About) -> None:
         network.save_weights(beside)
         with h5py.File(beside, "r+") as file:
             file.attrs[ATTRIBUTE] = json.dumps(asdict(about))
+            if familiarity:
+                group = file.create_group(FAMILIARITY)
+                for name, value in asdict(familiarity).items():
+                    group[name] = value
 
 
 def read_about(path: Path) -> About:
@@ -88,12 +97,30 @@ def read_about(path: Path) -> About:
             f"{path} was not saved by a part of this tutorial: train one with {FILES['small_convnet'][1]}."
         )
     about = About(**said)
-    if about.model not in FILES or about.preprocessing != PREPROCESSING:
+    if about.model not in FILES or about.preprocessing not in PREPROCESSING:
         raise TutorialError(
             f"{path} holds a {about.model!r} with {about.preprocessing!r}, which this version does not know: "
             "train it again."
         )
     return about
+
+
+def read_familiarity(path: Path) -> Familiarity | None:
+    """What the training photos looked like to the file's network; None where the file does not say.
+
+    Raises:
+        TutorialError: it is damaged.
+    """
+    with h5py.File(path) as file:
+        if FAMILIARITY not in file:
+            return None
+        try:
+            centres, limit = (file[FAMILIARITY][name][()] for name in ("centres", "limit"))
+            if centres.ndim != 2 or not np.isfinite(limit):
+                raise ValueError("the training photos' centres do not fit")
+        except (OSError, KeyError, ValueError, AttributeError) as error:
+            raise TutorialError(f"{path} is damaged: train it again ({error}).") from None
+    return Familiarity(centres, float(limit))
 
 
 def load_weights(network, path: Path) -> None:

@@ -1,0 +1,180 @@
+"""The improved recipe and more than two classes, from the shell; each against what plain Keras and NumPy say."""
+
+import json
+import re
+from types import SimpleNamespace
+
+import h5py
+import numpy as np
+import pytest
+from conftest import history, paint, run, run_part
+
+from tutorial import networks
+from tutorial.backend import keras
+from tutorial.imagenet import imagenet_weights
+from tutorial.photos import as_vgg16_learnt, find_photos, find_test, read_photo
+from tutorial.training import class_weights, fading_steps
+from tutorial.weights_file import FILES, read_about
+
+NAMES = ["cornish", "devon", "<persian>"]  # the last comes first in alphabetical order
+
+
+def three_parts(data, weights, *flags):
+    done = [run_part(part, data, weights, "--epochs", 2, *flags) for part in (1, 2, 3)]
+    for one in done:
+        assert one.returncode == 0, one.stderr
+    return [one.stdout for one in done]
+
+
+@pytest.fixture(scope="module")
+def improved(tmp_path_factory):
+    """The improved recipe on three unequal classes with test photos: (data, weights, what the parts printed)."""
+    folder = tmp_path_factory.mktemp("improved")
+    for split, counts in (("train", (4, 7, 5)), ("validation", (3, 2, 4)), ("test", (2, 3, 2))):
+        paint(folder / "data" / split, **dict(zip(NAMES, counts, strict=True)))
+    printed = three_parts(folder / "data", folder / "weights", "--recipe", "improved")
+    return folder / "data", folder / "weights", printed
+
+
+def test_weights_files_say_how_they_were_made(improved):
+    _, weights, _ = improved
+    for model, (name, _) in FILES.items():
+        about = read_about(weights / name)
+        assert about.class_names == sorted(NAMES) and about.recipe == "improved" and about.mirrored
+        assert about.photos["test"] == {"<persian>": 2, "cornish": 2, "devon": 3}
+        assert about.preprocessing.startswith("rescale" if model == "small_convnet" else "vgg16")
+        assert 1 / 3 <= about.unsure_below <= 1
+        assert (weights / f"{model}_reliability.png").stat().st_size > 1000
+
+
+def plain_network(model, weights):
+    """From photo to probabilities, put together here."""
+    if model == "small_convnet":
+        network = networks.small_convnet(150, 3, "improved")
+        network.load_weights(weights)
+        return network
+    base = keras.applications.VGG16(include_top=False, weights=None, input_shape=(150, 150, 3))
+    base.set_weights(imagenet_weights())
+    top = networks.top_model((4, 4, 512), 3, "improved")
+    network = networks.with_top(base, top)
+    (top if model == "bottleneck_fc_model" else network).load_weights(weights)
+    return network
+
+
+@pytest.mark.parametrize("model", FILES)
+def test_predict_answers_as_the_network_and_the_file_say(improved, model):
+    """Photo and mirror image through plain Keras, averaged, tempered by hand; and the test scores from them."""
+    data, folder, printed = improved
+    weights = folder / FILES[model][0]
+    about, network = read_about(weights), plain_network(model, weights)
+    done = run("predict.py", data / "test", "--weights", weights, "--json", "--threshold", "0.5")
+    assert done.returncode == 0, done.stderr
+    losses, right = [], []
+    for answer in map(json.loads, done.stdout.splitlines()):
+        photo = read_photo(answer["photo"], 150)[None]
+        inputs = photo / np.float32(255)
+        if model != "small_convnet":
+            inputs = keras.applications.vgg16.preprocess_input(np.float32(photo))
+        outputs = (network.predict(inputs, verbose=0) + network.predict(inputs[:, :, ::-1], verbose=0))[0] / 2
+        tempered = np.float64(outputs) ** (1 / about.temperature)
+        tempered /= tempered.sum()
+        assert answer["class"] == about.class_names[int(np.argmax(tempered))]
+        assert answer["probability"] == pytest.approx(tempered.max(), abs=1e-4)
+        assert answer["sure"] == (answer["probability"] >= 0.5)
+        true = next(i for i, name in enumerate(about.class_names) if f"/{name}/" in answer["photo"].replace("\\", "/"))
+        losses.append(-np.log(tempered[true]))
+        right.append(int(np.argmax(tempered)) == true)
+    assert len(losses) == 7
+    assert about.scores["test_accuracy"] == pytest.approx(np.mean(right), abs=1e-6)
+    assert about.scores["test_loss"] == pytest.approx(np.mean(losses), abs=1e-3)
+    said = printed[list(FILES).index(model)]
+    assert re.search(rf"test +answers: accuracy {np.mean(right):.3f}, .* the number to quote", said)
+    assert said.index("epoch 2/2") < said.index("test        answers")
+
+
+def test_test_photos_choose_nothing(improved, tmp_path):
+    """The same training without a test folder: the same weights, temperature and threshold."""
+    data, weights, _ = improved
+    (tmp_path / "data").mkdir()
+    for split in ("train", "validation"):
+        (tmp_path / "data" / split).symlink_to(data / split)
+    done = run_part(2, tmp_path / "data", tmp_path / "weights", "--epochs", 2, "--recipe", "improved")
+    assert done.returncode == 0, done.stderr
+    name = FILES["bottleneck_fc_model"][0]
+    with_test, without = read_about(weights / name), read_about(tmp_path / "weights" / name)
+    assert (with_test.temperature, with_test.unsure_below) == (without.temperature, without.unsure_below)
+    tensors = []
+    for folder in (weights, tmp_path / "weights"):
+        with h5py.File(folder / name) as file:
+            found = {}
+            file["layers"].visititems(
+                lambda key, item, found=found: found.update({key: item[()]}) if isinstance(item, h5py.Dataset) else None
+            )
+            tensors.append(found)
+    assert tensors[0].keys() == tensors[1].keys() and tensors[0]
+    assert all(np.array_equal(tensors[0][key], tensors[1][key]) for key in tensors[0])
+
+
+def test_what_is_unlike_the_training_photos_is_said(improved, tmp_path):
+    """Noise, to a network that has seen soft colours."""
+    from PIL import Image
+
+    noise = tmp_path / "noise.png"
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (150, 150, 3), np.uint8)).save(noise)
+    data, weights, _ = improved
+    for model in ("bottleneck_fc_model", "fine_tuned_vgg16"):
+        done = run("predict.py", noise, data / "train" / "devon", "--weights", weights / FILES[model][0])
+        lines = done.stdout.splitlines()[1:]
+        assert lines[0].endswith("; unlike any training photo")
+        assert sum("unlike" in line for line in lines[1:]) <= 2
+
+
+def test_ten_classes(tmp_path):
+    names = [f"kind{i}" for i in range(10)]
+    for split, count in (("train", 2), ("validation", 1)):
+        paint(tmp_path / "data" / split, **dict.fromkeys(names, count))
+    three_parts(tmp_path / "data", tmp_path / "weights")
+    for model, (name, _) in FILES.items():
+        weights = tmp_path / "weights" / name
+        done = run("predict.py", tmp_path / "data" / "validation", "--weights", weights, "--json")
+        found = [json.loads(line) for line in done.stdout.splitlines()]
+        right = [f"/{one['class']}/" in one["photo"].replace("\\", "/") for one in found]
+        assert len(found) == 10 and all(0.1 <= one["probability"] <= 1 for one in found)
+        last = history(tmp_path / "weights", model)[-1]
+        assert np.mean(right) == pytest.approx(last["val_accuracy"], abs=1e-6)
+        losses = [-np.log(one["probability"]) for one, ok in zip(found, right, strict=True) if ok]
+        assert sum(losses) / 10 <= last["val_loss"] + 1e-4
+
+
+def test_vgg16s_own_preprocessing_is_keras():
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 5, 5, 3), np.uint8)
+    assert np.allclose(
+        as_vgg16_learnt(pixels), keras.applications.vgg16.preprocess_input(np.float32(pixels)), atol=1e-4
+    )
+
+
+def test_classes_count_the_same_in_all(improved):
+    train, _ = find_photos(improved[0])
+    weights = class_weights(train)
+    assert [weights[i] * count for i, count in enumerate(train.counts().values())] == pytest.approx([16 / 3] * 3)
+    assert find_test(improved[0], train).counts() == {"<persian>": 2, "cornish": 2, "devon": 3}
+
+
+def test_label_smoothing_by_hand():
+    """0.1 over three classes: the right one is to get 0.9 + 0.1 / 3."""
+    outputs = np.float32([[0.7, 0.2, 0.1]])
+    wanted = -(0.9 + 0.1 / 3) * np.log(0.7) - 0.1 / 3 * (np.log(0.2) + np.log(0.1))
+    assert float(networks.loss_function(3, 0.1)(np.float32([0]), outputs)[0]) == pytest.approx(wanted, abs=1e-5)
+    assert float(networks.loss_function(3)(np.float32([0]), outputs)) == pytest.approx(-np.log(0.7), abs=1e-5)
+    assert float(networks.loss_function(2)(np.float32([[1]]), np.float32([[0.7]]))) == pytest.approx(
+        -np.log(0.7), abs=1e-5
+    )
+
+
+def test_steps_grow_for_an_epoch_and_fade_to_nothing():
+    settings = SimpleNamespace(learning_rate=0.01, weight_decay=0.1, average=0.99, epochs=5, batch_size=10)
+    optimizer = fading_steps(settings, photos=95)
+    rates = [float(optimizer._learning_rate(step)) for step in range(51)]
+    assert rates[0] == 0 and rates[5] == pytest.approx(0.005) and rates[10] == pytest.approx(0.01)
+    assert rates[30] == pytest.approx(0.005) and rates[50] == pytest.approx(0, abs=1e-9)
+    assert max(rates) == rates[10]

@@ -1,0 +1,91 @@
+"""What a trained network says of photos: a probability for each class, and how like the training photos each is."""
+
+from pathlib import Path
+
+import numpy as np
+
+from tutorial.backend import keras
+from tutorial.calibration import class_probabilities, tempered
+from tutorial.command_line import RECIPES
+from tutorial.familiarity import Familiarity, familiarity
+from tutorial.networks import load_network, with_features
+from tutorial.photos import PREPROCESSING, PhotoFiles
+from tutorial.weights_file import About, read_familiarity
+
+PORTION = 8  # photos that go through the network at once: larger portions are no faster and take more memory
+
+
+def ask(network: keras.Model, inputs: np.ndarray, preprocessing: str, mirrored: bool) -> tuple[np.ndarray, np.ndarray]:
+    """The network's answers, as it gives them: not calibrated.
+
+    Args:
+        network: from :func:`networks.with_features`.
+        inputs: photos, uint8 (n, size, size, 3).
+        preprocessing: a key of ``photos.PREPROCESSING``.
+        mirrored: each answer is the mean of the photo's and its mirror image's.
+
+    Returns:
+        A probability for each class, float64 (n, classes), and the features, float32 (n, d), of the photo as it is.
+    """
+    probabilities, features = [], []
+    for start in range(0, len(inputs), PORTION):
+        photos = PREPROCESSING[preprocessing](inputs[start : start + PORTION])
+        outputs, seen = network.predict_on_batch(photos)
+        found = class_probabilities(outputs)
+        if mirrored:
+            found = (found + class_probabilities(network.predict_on_batch(photos[:, :, ::-1])[0])) / 2
+        probabilities.append(found)
+        features.append(seen)
+    return np.concatenate(probabilities), np.concatenate(features)
+
+
+def judge(
+    network: keras.Model,
+    sets: dict[str, tuple[np.ndarray, PhotoFiles]],
+    preprocessing: str,
+    recipe: str,
+    mirrored: bool,
+) -> tuple[dict[str, np.ndarray], Familiarity | None]:
+    """What a newly trained network answers for the photos that it was not trained on, and what those looked like.
+
+    Args:
+        network: from photo to probability.
+        sets: the pixels, uint8 (n, size, size, 3), and files of "train", "validation" and perhaps "test".
+        preprocessing: a key of ``photos.PREPROCESSING``.
+        recipe: the texts' ends here; the improved one also remembers its training photos.
+        mirrored: see :func:`ask`.
+
+    Returns:
+        The answers for "validation" and "test", and what is familiar to the network.
+    """
+    network = with_features(network)
+    answers = {
+        split: ask(network, pixels, preprocessing, mirrored)[0]
+        for split, (pixels, _) in sets.items()
+        if split != "train"
+    }
+    if recipe == RECIPES[0]:
+        return answers, None
+    pixels, files = sets["train"]
+    return answers, familiarity(ask(network, pixels, preprocessing, False)[1], files.labels)
+
+
+class TrainedNetwork:
+    """The network of a weights file, and what the file says of how to ask it."""
+
+    def __init__(self, path: Path, about: About) -> None:
+        self.about, self.network = about, with_features(load_network(path, about))
+        self.familiarity: Familiarity | None = read_familiarity(path)
+
+    def answers(self, photos: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """What it says of photos, uint8 (n, size, size, 3).
+
+        Returns:
+            A calibrated probability for each class, float64 (n, classes), and for each photo, bool (n,), whether it is
+            unlike anything trained on; False where the weights file does not know.
+        """
+        found, features = ask(self.network, photos, self.about.preprocessing, self.about.mirrored)
+        unlike = np.zeros(len(photos), bool)
+        if self.familiarity:
+            unlike = self.familiarity.distances(features) > self.familiarity.limit
+        return tempered(found, self.about.temperature), unlike
