@@ -60,7 +60,7 @@ def test_each_probability_is_the_networks_output_for_the_photo_alone(trained, mo
 
 @pytest.mark.parametrize(
     ("outputs", "name", "probability"),
-    [([6e-14], "a", 1.0), ([0.25], "a", 0.75), ([0.5], "b", 0.5), ([1.0], "b", 1.0), ([0.2, 0.5, 0.3], "b", 0.5)],
+    [([6e-14], "a", 1.0), ([0.25], "a", 0.75), ([0.5], "a", 0.5), ([1.0], "b", 1.0), ([0.2, 0.5, 0.3], "b", 0.5)],
 )
 def test_the_probability_is_that_of_the_class_named(outputs, name, probability):
     about = About("small_convnet", ["a", "b", "c"][: max(2, len(outputs))], 150, {}, {}, {}, 0.0)

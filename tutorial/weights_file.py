@@ -57,8 +57,7 @@ class About:
         The write-up that this tutorial follows prints the sigmoid as it is, 6e-14 for a certain calico; what a reader
         wants is the probability of the class named.
         """
-        best = int(np.argmax(probabilities[::-1]))  # of two that are equal the later one, as when p >= 0.5
-        best = len(probabilities) - 1 - best
+        best = int(np.argmax(probabilities))
         return self.class_names[best], float(probabilities[best])
 
 

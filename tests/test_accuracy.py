@@ -1,0 +1,304 @@
+"""benchmarks/accuracy.py: its scores, its folds, its table and its page; nothing is trained here."""
+
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import PROJECT, paint
+from PIL import Image
+
+sys.path.insert(0, str(PROJECT / "benchmarks"))
+import accuracy
+import report_page
+from folds import deal_folds, link_folds
+from report_page import Answers, Run
+
+from tutorial.command_line import TutorialError
+from tutorial.photos import files_below
+from tutorial.weights_file import FILES, About, read_about
+
+NASTY = '<i>&"'  # a class, and part of a file's name
+
+
+def answers(probabilities: list[list[float]], labels: list[int], photos: list[str] | None = None) -> Answers:
+    return Answers(np.array(probabilities), np.array(labels), photos or [f"{i}.jpg" for i in range(len(labels))])
+
+
+# ---- Scores --------------------------------------------------------------------------------------
+
+
+def test_scores_of_two_classes_by_hand():
+    """Of 3 of the first class 2 are right, of 1 of the second it is; 2 of the 3 pairs are in order."""
+    found = accuracy.scores(answers([[0.9, 0.1], [0.8, 0.2], [0.25, 0.75], [0.3, 0.7]], [0, 0, 0, 1]))
+    assert found["accuracy"] == 3 / 4
+    assert found["balanced accuracy"] == pytest.approx((2 / 3 + 1) / 2)
+    assert found["ROC AUC"] == pytest.approx(2 / 3)
+    assert found["log loss"] == pytest.approx(-np.log([0.9, 0.8, 0.25, 0.7]).mean())
+    # Bins 0.7-0.8 (0.75 and 0.7, one of two right), 0.8-0.9 (0.8, right), 0.9-1 (0.9, right).
+    assert found["ECE"] == pytest.approx((2 * abs(0.725 - 0.5) + 0.2 + 0.1) / 4)
+
+
+def test_scores_of_three_classes_by_hand():
+    """ROC AUC is the mean of each class against the rest: 1, 1/2 and 3/4 of the pairs in order."""
+    rows = [[0.6, 0.3, 0.1], [0.5, 0.2, 0.3], [0.3, 0.25, 0.45], [0.2, 0.35, 0.45]]
+    found = accuracy.scores(answers(rows, [0, 0, 1, 2]))
+    assert found["accuracy"] == 3 / 4
+    assert found["balanced accuracy"] == pytest.approx((1 + 0 + 1) / 3)
+    # Class 1 has 0.25 against 0.3, 0.2 and 0.35; class 2 has 0.45 against 0.1, 0.3 and 0.45, which is half in order.
+    assert found["ROC AUC"] == pytest.approx((1 + 1 / 3 + 2.5 / 3) / 3)
+
+
+# ---- Folds ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def copies(tmp_path) -> Path:
+    """Photos with copies: in both splits, in one, and under the same file name in both."""
+    data = tmp_path / "photos"
+    paint(data / "train", calico=9, tabby=8)
+    paint(data / "validation", calico=4, tabby=5)
+    with Image.open(data / "train/calico/calico0.jpg") as photo:
+        photo.resize((120, 110)).save(data / "validation/calico/copy.png")
+        photo.resize((90, 80)).save(data / "train/calico/again.png")
+    with Image.open(data / "train/tabby/tabby3.jpg") as photo:
+        photo.save(data / "train/tabby/saved_again.jpg", quality=60)
+    (data / "train/tabby/broken.jpg").write_bytes(b"no photo")
+    (data / "test").mkdir()
+    return data
+
+
+def test_folds_keep_copies_together_and_every_photo_validates_once(copies, tmp_path):
+    places = link_folds(copies, tmp_path / "folds3", 3)
+    assert places == [tmp_path / f"folds3/fold{number}/data" for number in (1, 2, 3)]
+    photos = {path for split in ("train", "validation") for path in files_below(copies / split)}
+    photos.remove(copies / "train/tabby/broken.jpg")
+    in_fold = {}
+    for number, place in enumerate(places):
+        linked = {split: [link.resolve() for link in files_below(place / split)] for split in ("train", "validation")}
+        assert sorted(linked["train"] + linked["validation"]) == sorted(path.resolve() for path in photos)
+        for photo in linked["validation"]:
+            assert photo not in in_fold
+            in_fold[photo] = number
+        for split in ("train", "validation"):
+            assert sorted(path.name for path in (place / split).iterdir()) == ["calico", "tabby"]
+            for link in files_below(place / split):  # each in the folder of its class
+                assert link.relative_to(place / split).parts[0] == link.resolve().parent.name
+        assert not (place / "test").exists()
+    assert len(in_fold) == len(photos)
+
+    def fold(name: str) -> int:
+        return in_fold[(copies / name).resolve()]
+
+    assert fold("train/calico/calico0.jpg") == fold("validation/calico/copy.png") == fold("train/calico/again.png")
+    assert fold("train/tabby/tabby3.jpg") == fold("train/tabby/saved_again.jpg")
+    sizes = np.bincount(list(in_fold.values()))
+    assert sizes.max() - sizes.min() <= 2
+
+
+def test_folds_are_found_again_and_refused_when_the_photos_have_changed(copies, tmp_path):
+    folder = tmp_path / "folds2"
+    link_folds(copies, folder, 2)
+    before = {link: link.lstat().st_ino for link in folder.rglob("*.jpg")}
+    link_folds(copies, folder, 2)
+    assert {link: link.lstat().st_ino for link in folder.rglob("*.jpg")} == before  # not made anew
+    (copies / "train/calico/calico1.jpg").unlink()
+    link_folds(copies, folder, 2)  # nothing was trained on them: dealt again
+    assert not any(link.name == "calico1.jpg" and "train" in link.parent.name for link in folder.rglob("*.jpg"))
+    (folder / "fold1/tutorial").mkdir()
+    (folder / "fold1/tutorial/small_convnet.weights.h5").touch()
+    (copies / "train/calico/calico2.jpg").unlink()
+    with pytest.raises(TutorialError, match="folds of other photos"):
+        link_folds(copies, folder, 2)
+
+
+def test_too_many_folds_get_a_sentence():
+    names = ["calico"] * 6 + ["tabby"] * 3
+    with pytest.raises(TutorialError, match="3 besides copies"):
+        deal_folds(names, [[i] for i in range(9)], 4)
+    with pytest.raises(TutorialError, match="1 besides copies"):
+        deal_folds(names, [[i] for i in range(6)] + [[6, 7, 8]], 2)
+
+
+def test_folds_have_even_shares_of_each_class():
+    """Also with a large group among single photos, where scikit-learn 1.7's own shuffle gives 15 to 26 of a class."""
+    names, large = ["calico"] * 100 + ["tabby"] * 90, [*range(6)]
+    folds = deal_folds(names, [large, *([i] for i in range(6, 190))], 5)
+    assert sorted(i for fold in folds for i in fold) == list(range(190))
+    assert [sum(i < 100 for i in fold) for fold in folds] == [20] * 5
+    assert [len(fold) for fold in folds] == [38] * 5
+    assert sum(bool(set(large) & set(fold)) for fold in folds) == 1
+
+
+# ---- From trained parts to table and page --------------------------------------------------------
+
+
+class Sources(HTMLParser):
+    """What a page shows or links to, its tags, and its headings."""
+
+    def __init__(self, page: str):
+        super().__init__()
+        self.sources, self.tags, self.headings, self.alts = [], [], [], []
+        self.feed(page)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        named = dict(attrs)
+        self.sources += [named[name] for name in ("src", "href", "xlink:href", "srcset") if name in named]
+        if tag in ("img", "svg"):
+            self.alts.append(named.get("alt") or named.get("aria-label"))
+
+    def handle_data(self, data):
+        if self.tags and self.tags[-1] in ("h1", "h2", "h3") and data.strip():
+            self.headings.append(data)
+
+
+def check_self_contained(page: str) -> Sources:
+    found = Sources(page)
+    assert not re.search(r"https?://|url\(|@import|=\s*[\"']?//", page)
+    assert all(source.startswith("data:image/jpeg;base64,") for source in found.sources)
+    assert not {"script", "link", "iframe", "object", "base"} & set(found.tags)
+    assert all(found.alts)
+    return found
+
+
+@pytest.fixture
+def runs(trained, tmp_path) -> Path:
+    """The trained parts where the benchmark expects those of seed 0."""
+    folder = tmp_path / "runs" / trained.data.name / "tutorial" / "seed0"
+    folder.mkdir(parents=True)
+    for model, (name, _) in FILES.items():
+        for file in (name, f"{model}.csv"):
+            (folder / file).symlink_to(trained.weights / file)
+    return tmp_path / "runs"
+
+
+def test_weights_that_are_there_are_not_trained_again(trained, runs, tmp_path, monkeypatch, capsys):
+    """The whole command on finished parts: table and page, twice, the second time from the kept answers."""
+
+    def refuse(*command, **_):
+        raise AssertionError(f"trained: {command}")
+
+    monkeypatch.setattr(subprocess, "run", refuse)
+    monkeypatch.setattr(accuracy, "TABLE", tmp_path / "accuracy.md")
+    page = tmp_path / "page.html"
+    flags = ["--data", trained.data, "--recipe", "tutorial", "--seeds", "0", "--runs", runs, "--report", page]
+    monkeypatch.setattr(sys, "argv", ["accuracy.py", *map(str, flags)])
+    accuracy.main()
+    assert capsys.readouterr().out.count("asking ") == 3
+    table = (tmp_path / "accuracy.md").read_text()
+    assert "## data\n" in table and "train: 7 calico, 12 tabby; validation: 12 calico, 5 tabby." in table
+    assert "python benchmarks/accuracy.py --data" in table and "--recipe tutorial" in table
+    rows = [line.strip("| ").split(" | ") for line in table.splitlines() if line.startswith("| ")]
+    assert rows[0][:6] == ["model", "recipe", "seeds", "epochs", "train accuracy", "validation accuracy"]
+    assert "test accuracy" not in rows[0] and [row[0] for row in rows[1:]] == list(FILES)
+    for row, (name, _) in zip(rows[1:], FILES.values(), strict=True):
+        about = read_about(trained.weights / name)
+        assert row[1:4] == ["tutorial", "0", str(about.settings["epochs"])]
+        assert float(row[5]) == pytest.approx(about.scores["val_accuracy"], abs=6e-4)
+        assert float(row[8]) == pytest.approx(about.scores["val_loss"], abs=2e-3)  # part 3 validates in float16
+
+    found = check_self_contained(page.read_text())
+    assert found.headings[0] == "data"
+    for part, model in enumerate(FILES, 1):
+        start = found.headings.index(f"Part {part}: {model}, tutorial recipe")
+        below = ["Accuracy", "Loss", "Reliability", "Confusion matrix", "The most confident mistakes"]
+        assert found.headings[start + 1 : start + 6] == below
+    assert "img" in found.tags and "small_convnet" in page.read_text()
+
+    accuracy.main()
+    assert "asking" not in capsys.readouterr().out
+    assert (tmp_path / "accuracy.md").read_text() == table
+
+
+def test_runs_on_other_photos_are_refused(runs, tmp_path):
+    paint(tmp_path / "other/train", calico=2, tabby=2)
+    paint(tmp_path / "other/validation", calico=1, tabby=1)
+    weights = runs / "data/tutorial/seed0/small_convnet.weights.h5"
+    with pytest.raises(TutorialError, match="--runs"):
+        accuracy.ask(0, weights, tmp_path / "other")
+
+
+def test_a_part_that_fails_ends_the_benchmark(tmp_path, monkeypatch):
+    called = []
+
+    def fail(command, check):
+        called.append(command)
+        return subprocess.CompletedProcess(command, 2)
+
+    monkeypatch.setattr(subprocess, "run", fail)
+    with pytest.raises(TutorialError, match=r"fine_tuning_VGG16_pt2\.py failed"):
+        accuracy.train_missing(tmp_path, tmp_path / "seed7", "improved", [2, 3], 7)
+    assert [Path(command[1]).name for command in called] == ["fine_tuning_VGG16_pt2.py"]
+    assert called[0][2:] == f"--data {tmp_path} --weights-dir {tmp_path}/seed7 --seed 7 --recipe improved".split()
+
+
+# ---- The page ------------------------------------------------------------------------------------
+
+
+def nasty_runs(folder: Path) -> list[Run]:
+    """Two seeds of a model whose class and photos have names that mean something in HTML."""
+    names = [NASTY, "tabby"]
+    photos = [f"{NASTY}/{NASTY} {i}.jpg" for i in range(2)] + [f"tabby/{i}.jpg" for i in range(2)]
+    for photo in photos[:3]:  # the last one cannot be shown
+        path = folder / "validation" / photo
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (300, 200), "orange").save(path, "JPEG")
+    (folder / "small_convnet.csv").write_text("epoch,accuracy,loss,val_accuracy,val_loss\n1,0.5,0.7,0.25,nan\n")
+    about = About("small_convnet", names, 150, {}, {"epochs": 1, "seed": 0}, {}, 1.0)
+    first = [[0.2, 0.8], [0.6, 0.4], [0.3, 0.7], [0.7, 0.3]], [0, 0, 1, 1]
+    second = [[0.1, 0.9], [0.4, 0.6], [0.3, 0.7], [0.2, 0.8]], [0, 0, 1, 1]
+    said = [{"train": answers(*one, photos), "validation": answers(*one, photos)} for one in (first, second)]
+    return [Run(seed, folder / FILES["small_convnet"][0], folder, about, one) for seed, one in enumerate(said)]
+
+
+def test_confusion_and_mistakes_over_seeds(tmp_path):
+    runs = nasty_runs(tmp_path)
+    assert report_page.confusion(runs).tolist() == [[1, 3], [1, 3]]
+    folder = tmp_path / "validation"
+    assert report_page.mistakes(runs) == [
+        (folder / NASTY / f"{NASTY} 0.jpg", 0, 1, 0.9, 2, 2),
+        (folder / "tabby/1.jpg", 1, 0, 0.7, 1, 2),
+        (folder / NASTY / f"{NASTY} 1.jpg", 0, 1, 0.6, 1, 2),
+    ]
+
+
+def test_the_page_escapes_names_and_shows_what_it_should(tmp_path):
+    runs = {("small_convnet", "tutorial"): nasty_runs(tmp_path)}
+    page = tmp_path / "pages" / "page.html"
+    table = accuracy.table(runs, "seeds")
+    assert table[1][0][:4] == ["small_convnet", "tutorial", "0, 1", "1"]
+    report_page.write_page(
+        page, f"photos {NASTY}", *_arranged(accuracy.words(tmp_path, runs, None), table), runs, "seeds"
+    )
+    text = page.read_text()
+    assert NASTY not in text and "&lt;i&gt;&amp;&quot;" in text
+    found = check_self_contained(text)
+    assert found.headings[0] == f"photos {NASTY}" and "i" not in found.tags
+    assert found.tags.count("img") == 2 and "cannot be shown" in text and "wrong with 2 of 2 seeds" in text
+    assert found.tags.count("svg") == 3 and found.tags.count("table") == 2
+    assert "prefers-color-scheme: dark" in text
+    assert not re.search(r'(points|x|y|cx|cy|d)="[^"]*nan', text)  # the history's loss is left out
+    assert len(text) < 100_000
+
+
+def _arranged(words, table):
+    return words[0], table, words[1]
+
+
+def test_the_page_of_a_model_without_mistakes(tmp_path):
+    run = nasty_runs(tmp_path)[0]
+    right = answers([[0.9, 0.1], [0.2, 0.8]], [0, 1])
+    run = Run(1, run.weights, run.data, run.about, {"train": right, "validation": right})
+    runs = {("small_convnet", "improved"): [run]}
+    page = tmp_path / "page.html"
+    report_page.write_page(page, "photos", [], accuracy.table(runs, "folds"), [], runs, "folds")
+    assert "every validation photo was named rightly" in page.read_text()
+
+
+def test_names_that_no_encoding_can_write():
+    assert report_page.text("caf\udce9 \u00e9") == "caf\\udce9 \\xe9"
+    assert report_page.text("\u00e9") == "&#233;"
