@@ -30,8 +30,8 @@ settings = {  # the texts' numbers, and those of --recipe improved
     "contrast": (0.0, 0.2),  # ... with more or less contrast, ...
     "erase": (0.0, 0.3),  # ... and every other one with a rectangle of up to 0.3 of the side missing
     "dropout": (0.5, 0.3),  # share of the last features that each step does without
-    "learning_rate": (0.001, 0.003),
-    "weight_decay": (None, 0.01),
+    "learning_rate": (0.001, 0.001),
+    "weight_decay": (None, 0.1),
     "average": (None, 0.99),  # of each weight over the last hundred steps or so, rather than where it happens to be
     "smoothing": (None, 0.0),  # share of a label that is spread over all classes
     "balance": (None, True),  # a class with fewer photos counts as much as one with more
