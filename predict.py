@@ -13,8 +13,6 @@ import json
 import sys
 from pathlib import Path
 
-import numpy as np
-
 from tutorial.command_line import RECIPES, TutorialError, parser, project_path, run, weights_dir
 from tutorial.photos import PhotoError, files_below, open_photo, read_many
 from tutorial.weights_file import FILES, first_command, read_about
@@ -84,7 +82,7 @@ def main() -> int:
                 from tutorial.answers import TrainedNetwork
 
                 network = TrainedNetwork(weights, about)
-            answers = zip(*network.answers(np.stack(readable)), strict=True)
+            answers = zip(*network.answers(readable), strict=True)
         for photo, pixels in zip(portion, read, strict=True):
             if isinstance(pixels, PhotoError):
                 failed = True

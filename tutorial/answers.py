@@ -15,12 +15,14 @@ from tutorial.weights_file import About, read_familiarity
 PORTION = 8  # photos that go through the network at once: larger portions are no faster and take more memory
 
 
-def ask(network: keras.Model, inputs: np.ndarray, preprocessing: str, mirrored: bool) -> tuple[np.ndarray, np.ndarray]:
+def ask(
+    network: keras.Model, inputs: np.ndarray | list[np.ndarray], preprocessing: str, mirrored: bool
+) -> tuple[np.ndarray, np.ndarray]:
     """The network's answers, as it gives them: not calibrated.
 
     Args:
         network: from :func:`networks.with_features`.
-        inputs: photos, uint8 (n, size, size, 3).
+        inputs: photos, uint8 (n, size, size, 3), or a list of n of them.
         preprocessing: a key of ``photos.PREPROCESSING``.
         mirrored: each answer is the mean of the photo's and its mirror image's.
 
@@ -77,8 +79,8 @@ class TrainedNetwork:
         self.about, self.network = about, with_features(load_network(path, about))
         self.familiarity: Familiarity | None = read_familiarity(path)
 
-    def answers(self, photos: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """What it says of photos, uint8 (n, size, size, 3).
+    def answers(self, photos: np.ndarray | list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        """What it says of photos, uint8 (n, size, size, 3), or a list of n of them.
 
         Returns:
             A calibrated probability for each class, float64 (n, classes), and for each photo, bool (n,), whether it is
