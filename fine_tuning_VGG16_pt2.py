@@ -87,7 +87,7 @@ def main() -> None:
     history = train(top, training, validation, s.epochs, s.batch_size, weights)
 
     # ---- What came of it -----------------------------------------------------------------------
-    # The validation photos have chosen (how long to train, how sure to be), so they flatter the model a little. Test
+    # The validation photos have chosen (the settings, how sure to be), so they flatter the model a little. Test
     # photos, where there are any, are looked at here for the first time.
     def answers(found: list[np.ndarray]) -> np.ndarray:
         return np.mean([class_probabilities(top.predict_on_batch(one)) for one in found], axis=0)

@@ -129,7 +129,7 @@ def main() -> None:
     history = train(trained_part, training, validation, s.epochs, class_weight=weights)
 
     # ---- What came of it -----------------------------------------------------------------------
-    # The validation photos have chosen (how long to train, how sure to be), so they flatter the model a little. Test
+    # The validation photos have chosen (the settings, how sure to be), so they flatter the model a little. Test
     # photos, where there are any, are looked at here for the first time.
     sets = {"train": (train_pixels, train_files), "validation": (validation_pixels, validation_files)}
     if test_files:

@@ -18,7 +18,7 @@ from tutorial.photos import PhotoError, files_below, open_photo, read_many
 from tutorial.weights_file import FILES, first_command, read_about
 
 # Settings
-batch_size = 32  # photos that go through the network at once; a folder of 1,000 is read in such portions
+batch_size = 32  # photos that are read before they are answered; a folder of 1,000 goes in such portions
 sheet_limit = 40  # photos on the picture that --save writes
 
 

@@ -129,7 +129,8 @@ def train(
         TutorialError: the computer ran out of memory.
     """
     data = {"x": training} if isinstance(training, keras.utils.PyDataset) else {"x": training[0], "y": training[1]}
-    averaged = [keras.callbacks.SwapEMAWeights(swap_on_epoch=True)] if network.optimizer.use_ema else []
+    optimizer = getattr(network.optimizer, "inner_optimizer", network.optimizer)  # mixed precision wraps it
+    averaged = [keras.callbacks.SwapEMAWeights(swap_on_epoch=True)] if optimizer.use_ema else []
     try:
         history = network.fit(
             **data,
