@@ -92,13 +92,14 @@ def main() -> int:
                     print(f"error: {pixels}", file=sys.stderr, flush=True)
                 continue
             probabilities, unlike = next(answers)
+            unlike = bool(unlike)
             name, best = about.answer(probabilities)
             sure = best >= threshold
             answer = f"{name} ({100 * best:.1f} %)" if sure else f"not sure: {name}? ({100 * best:.1f} %)"
             answer += "; unlike any training photo" * unlike
             if args.json:
                 said = {"photo": str(photo), "class": name, "probability": best, "model": str(weights)}
-                said |= {"sure": sure, "unlike": bool(unlike)}
+                said |= {"sure": sure, "unlike": unlike}
                 print(json.dumps(said), flush=True)
             else:
                 print(f"{photo}: {answer}", flush=True)
