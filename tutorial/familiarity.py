@@ -1,8 +1,8 @@
 """Is a photo like those that a model was trained on? Where it is not, the model's answer means nothing.
 
 A classifier has to name one of its classes, whatever it is shown. What it saw in the photo tells more: the angle
-between its features and the mean of the nearest class's training photos. How many dogs, drawings and noise pictures that tells
-apart from the classes' own photos: benchmarks/unlike.md.
+between its features and the mean of the nearest class's training photos. How many dogs, drawings and pictures of noise
+that tells apart from the classes' own photos: benchmarks/unlike.md.
 """
 
 from dataclasses import dataclass
