@@ -35,7 +35,7 @@ settings = {  # the texts' numbers, and those of --recipe improved
     "average": (None, 0.99),  # of each weight over the last hundred steps or so, rather than where it happens to be
     "smoothing": (None, 0.0),  # share of a label that is spread over all classes
     "balance": (None, True),  # a class with fewer photos counts as much as one with more
-    "mirrored": (None, True),  # answer with the mean of a photo's and its mirror image's
+    "mirrored": (False, True),  # answer with the mean of a photo's and its mirror image's
 }
 
 
@@ -100,10 +100,8 @@ def main() -> None:
     if test_files:
         sets["test"] = load_photos(test_files, image_size)
     files = [used for _, used in sets.values()]
-    judged = judge(network, sets, RESCALE, args.recipe, bool(s.mirrored))
-    outcome = Outcome(
-        "small_convnet", "Part 1: small convnet", network, history, files, *judged, RESCALE, bool(s.mirrored)
-    )
+    judged = judge(network, sets, RESCALE, args.recipe, s.mirrored)
+    outcome = Outcome("small_convnet", "Part 1: small convnet", network, history, files, *judged, RESCALE, s.mirrored)
     save_outcome(outcome, image_size, args, s, start)
     print(f"next: python fine_tuning_VGG16_pt2.py{same_choices(args)}")
 

@@ -25,7 +25,7 @@ settings = {  # the texts' numbers, and those of --recipe improved
     "average": (None, 0.99),  # of each weight over the last hundred steps or so, rather than where it happens to be
     "balance": (None, True),  # a class with fewer photos counts as much as one with more
     "own_preprocessing": (None, True),  # colours as VGG16 learnt them, and not as 0 to 1
-    "mirrored": (None, True),  # train on mirror images too, and answer with the mean of a photo's and its mirror's
+    "mirrored": (False, True),  # train on mirror images too, and answer with the mean of a photo's and its mirror's
 }
 
 
@@ -100,7 +100,7 @@ def main() -> None:
     if args.recipe != "tutorial":
         known = familiarity(train_features[0].mean(axis=(1, 2)), train_files.labels)
     title = "Part 2: top model on bottleneck features"
-    outcome = Outcome("bottleneck_fc_model", title, top, history, files, judged, known, preprocessing, bool(s.mirrored))
+    outcome = Outcome("bottleneck_fc_model", title, top, history, files, judged, known, preprocessing, s.mirrored)
     save_outcome(outcome, image_size, args, s, start)
     print(f"next: python fine_tuning_VGG16_pt3.py{same_choices(args)}")
 

@@ -35,7 +35,7 @@ settings = {  # the texts' numbers, and those of --recipe improved
     "average": (None, 0.99),  # of each weight over the last hundred steps or so, rather than where it happens to be
     "smoothing": (None, 0.0),  # share of a label that is spread over all classes
     "balance": (None, True),  # a class with fewer photos counts as much as one with more
-    "mirrored": (None, True),  # answer with the mean of a photo's and its mirror image's
+    "mirrored": (False, True),  # answer with the mean of a photo's and its mirror image's
 }
 
 
@@ -135,7 +135,7 @@ def main() -> None:
     if test_files:
         sets["test"] = load_photos(test_files, image_size)
     files = [used for _, used in sets.values()]
-    judged = judge(network, sets, preprocessing, args.recipe, bool(s.mirrored))
+    judged = judge(network, sets, preprocessing, args.recipe, s.mirrored)
     outcome = Outcome(
         "fine_tuned_vgg16",
         "Part 3: fine-tuned VGG16",
@@ -144,7 +144,7 @@ def main() -> None:
         files,
         *judged,
         preprocessing,
-        bool(s.mirrored),
+        s.mirrored,
     )
     save_outcome(outcome, image_size, args, s, start)
     print(f"next: python predict.py --weights {args.weights_dir / FILES['fine_tuned_vgg16'][0]} PHOTO")

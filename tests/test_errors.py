@@ -106,6 +106,12 @@ def other_shape(path):
         file.attrs["about"] = json.dumps(about | {"image_size": 64})
 
 
+def unknown_recipe(path):
+    with h5py.File(path, "r+") as file:
+        about = json.loads(file.attrs["about"])
+        file.attrs["about"] = json.dumps(about | {"recipe": "of tomorrow"})
+
+
 WEIGHTS_FAULTS = {
     "missing": lambda path: path.unlink(),
     "a folder": lambda path: path.unlink() or path.mkdir(),
@@ -117,6 +123,7 @@ WEIGHTS_FAULTS = {
     "about is something else": lambda path: h5py.File(path, "r+").attrs.__setitem__("about", np.arange(3)),
     "a tensor is missing": without_a_tensor,
     "for another size": other_shape,
+    "of a recipe to come": unknown_recipe,
 }
 
 
@@ -142,7 +149,11 @@ def test_wrong_flags_are_named(flags):
         ("weight_decay=1", ["tutorial", "'weight_decay'"]),  # the improved recipe has it
         ("flip=maybe", ["flip", "True or False"]),
         ("epochs=2.5", ["epochs", "whole number"]),
+        ("epochs=0", ["epochs", "from 1"]),
+        ("momentum=0.5", ["'momentum'", "dropout"]),  # part 3 has it
         ("zoom", ["zoom", "number"]),
+        ("dropout=nan", ["dropout", "0 to 1"]),
+        ("rotation=-5", ["rotation", "degrees"]),
     ],
 )
 def test_settings_that_are_none(sentence, given, named):

@@ -102,11 +102,15 @@ def part_settings(args: argparse.Namespace) -> SimpleNamespace:
         if chosen.get(name) is None:
             known = ", ".join(name for name, value in chosen.items() if value is not None)
             raise TutorialError(f"--set {text}: the {args.recipe} recipe has no setting {name!r}; it has {known}.")
-        kind = type(args.settings[name][1])
+        kind = type(next(one for one in args.settings[name] if one is not None))
+        least, most = int(name in ("epochs", "batch_size")), {int: math.inf, float: 180 if name == "rotation" else 1}
         try:
             flags[name] = {"True": True, "False": False}[value] if kind is bool else kind(value)
+            if kind is not bool and not least <= flags[name] <= most[kind]:
+                raise ValueError(value)
         except (ValueError, KeyError):
-            wanted = {bool: "True or False", int: "a whole number", float: "a number"}[kind]
+            wanted = {bool: "True or False", int: f"a whole number from {least}", float: "a number from 0 to 1"}[kind]
+            wanted = "a number of degrees, 0 to 180" if name == "rotation" else wanted
             raise TutorialError(f"--set {text}: {name} takes {wanted}.") from None
     if args.weights_dir is None:
         args.weights_dir = weights_dir(args.recipe)

@@ -23,7 +23,7 @@ class KeptBatches(Batches):
     """Batches of kept outputs, float32 (b, h, w, c): epoch ``e`` gets the view ``e % views`` of each photo."""
 
     def __init__(self, batches: Batches, paths: list[Path]) -> None:
-        # The labels in the photos' place, of which the order is drawn: the photos themselves may leave the memory.
+        # The labels stand in the photos' place, since only their number is needed: the order is drawn from it.
         super().__init__(batches.labels, batches.labels, batches.batch_size, batches.augmentation, batches.seed)
         self.paths = paths
 

@@ -96,10 +96,10 @@ def read_about(path: Path) -> About:
             f"{path} was not saved by a part of this tutorial: train one with {FILES['small_convnet'][1]}."
         )
     about = About(**said)
-    if about.model not in FILES or about.preprocessing not in PREPROCESSING:
+    if about.model not in FILES or about.preprocessing not in PREPROCESSING or about.recipe not in RECIPES:
         raise TutorialError(
-            f"{path} holds a {about.model!r} with {about.preprocessing!r}, which this version does not know: "
-            "train it again."
+            f"{path} holds a {about.model!r} ({about.recipe!r}) with {about.preprocessing!r}, which this version does not "
+            "know: train it again."
         )
     return about
 
