@@ -98,8 +98,8 @@ def read_about(path: Path) -> About:
     about = About(**said)
     if about.model not in FILES or about.preprocessing not in PREPROCESSING or about.recipe not in RECIPES:
         raise TutorialError(
-            f"{path} holds a {about.model!r} ({about.recipe!r}) with {about.preprocessing!r}, which this version does not "
-            "know: train it again."
+            f"{path} holds a {about.model!r} ({about.recipe!r}) with {about.preprocessing!r}, which this version does "
+            "not know: train it again."
         )
     return about
 
