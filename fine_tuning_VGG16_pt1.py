@@ -32,6 +32,7 @@ settings = {  # the texts' numbers, and those of --recipe improved
     "dropout": (0.5, 0.3),  # share of the last features that each step does without
     "learning_rate": (0.001, 0.001),
     "weight_decay": (None, 0.1),
+    "fade": (None, True),  # steps grow in the first epoch and then fade to nothing
     "average": (None, 0.99),  # of each weight over the last hundred steps or so, rather than where it happens to be
     "smoothing": (None, 0.0),  # share of a label that is spread over all classes
     "balance": (None, True),  # a class with fewer photos counts as much as one with more

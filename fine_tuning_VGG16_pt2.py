@@ -22,8 +22,10 @@ settings = {  # the texts' numbers, and those of --recipe improved
     "smoothing": (None, 0.0),  # share of a label that is spread over all classes
     "learning_rate": (0.001, 0.003),
     "weight_decay": (None, 0.01),
+    "fade": (None, True),  # steps grow in the first epoch and then fade to nothing
     "average": (None, 0.99),  # of each weight over the last hundred steps or so, rather than where it happens to be
     "balance": (None, True),  # a class with fewer photos counts as much as one with more
+    "average_places": (False, True),  # the top model sees averages over the photo's places, and not each place
     "own_preprocessing": (None, True),  # colours as VGG16 learnt them, and not as 0 to 1
     "mirrored": (False, True),  # train on mirror images too, and answer with the mean of a photo's and its mirror's
 }
@@ -63,17 +65,17 @@ def main() -> None:
         for mirrored in (False, True) if s.mirrored else (False,):
             kept = args.weights_dir / f"bottleneck_features_{files.folder.name}{'_mirrored' * mirrored}.npz"
             one, used = bottleneck_features(base, files, kept, preprocessing, mirrored)
-            found.append(one)
+            # Where the top model begins with averages over the places, they are all that has to stay in memory.
+            found.append(one.mean(axis=(1, 2), keepdims=True) if s.average_places else one)
         return found, used
 
     train_features, train_files = features(train_files)
     validation_features, validation_files = features(validation_files)
-    shape = train_features[0].shape[1:]
-    print(f"bottleneck features: {' x '.join(map(str, shape))} numbers a photo")
+    print(f"bottleneck features: {' x '.join(map(str, base.output_shape[1:]))} numbers a photo")
 
     # ---- The top model -------------------------------------------------------------------------
     classes = len(train_files.class_names)
-    top = top_model(shape, classes, args.recipe, s.dropout)
+    top = top_model(train_features[0].shape[1:], classes, s.average_places, s.dropout)
     labels = np.tile(train_files.labels, len(train_features))
     if args.recipe == "tutorial":
         optimizer = keras.optimizers.RMSprop(s.learning_rate)

@@ -17,6 +17,7 @@ from tutorial.photos import find_photos, find_test, load_photos
 from tutorial.weights_file import FILES, load_weights, read_about
 
 settings = {  # the texts' numbers, and those of --recipe improved
+    "blocks": (1, 1),  # of VGG16's five, counted from the last, that go on training
     "epochs": (30, 12),  # times that every training photo is seen
     "batch_size": (16, 16),  # photos a step
     "views": (4, 6),  # of each photo, that take turns; 0: a fresh one every epoch, as in the texts, four times slower
@@ -32,6 +33,7 @@ settings = {  # the texts' numbers, and those of --recipe improved
     "momentum": (0.9, None),
     "dropout": (0.5, 0.5),  # share of the features, or of what is made of them, that each step does without
     "weight_decay": (None, 0.01),
+    "fade": (None, True),  # steps grow in the first epoch and then fade to nothing
     "average": (None, 0.99),  # of each weight over the last hundred steps or so, rather than where it happens to be
     "smoothing": (None, 0.0),  # share of a label that is spread over all classes
     "balance": (None, True),  # a class with fewer photos counts as much as one with more
@@ -70,9 +72,9 @@ def main() -> None:
     from tutorial.augmentation import Batches, augmentation
     from tutorial.backend import keras
     from tutorial.networks import (
-        freeze_up_to_last_block,
+        freeze_first_blocks,
         loss_function,
-        split_at_last_block,
+        split_after_first_blocks,
         top_model,
         vgg16_base,
         with_top,
@@ -98,12 +100,14 @@ def main() -> None:
     # ---- The network: VGG16, and part 2's top model on it --------------------------------------
     classes = len(train_files.class_names)
     base = vgg16_base(image_size)
-    top = top_model(base.output_shape[1:], classes, args.recipe, s.dropout)
+    s.average_places = bool(about.settings.get("average_places"))  # as in part 2
+    top = top_model(base.output_shape[1:], classes, s.average_places, s.dropout)
     load_weights(top, top_weights)
     network = with_top(base, top)
-    freeze_up_to_last_block(base)  # before compile, which takes note of what is trainable
+    freeze_first_blocks(base, s.blocks)  # before compile, which takes note of what is trainable
     trained = sum(math.prod(weight.shape) for weight in network.trainable_weights)
-    print(f"VGG16 with top: {network.count_params():,} parameters, {trained:,} trained: block 5 and the top model")
+    blocks = "block 5" if s.blocks == 1 else f"the last {s.blocks} blocks"
+    print(f"VGG16 with top: {network.count_params():,} parameters, {trained:,} trained: {blocks} and the top model")
 
     # ---- Training ------------------------------------------------------------------------------
     # Augmentation is back, since block 5 sees the photos and no longer only their features.
@@ -113,11 +117,11 @@ def main() -> None:
     # The frozen blocks always say the same of the same view, so they are asked once, and training goes on from
     # what they said: their weights are in `network` all the same, and so is what block 5 and the top learn.
     s.views = min(s.views, s.epochs)
-    frozen, last_block = split_at_last_block(base)
-    kept = kept_views(frozen, training, validation, s.views, args.weights_dir / "block4")
+    frozen, last_blocks = split_after_first_blocks(base, s.blocks)
+    kept = kept_views(frozen, training, validation, s.views, args.weights_dir / "frozen_blocks")
     if kept:
         training, validation = kept
-        trained_part = with_top(last_block, top)
+        trained_part = with_top(last_blocks, top)
     else:
         s.views, trained_part = 0, network
     if args.recipe == "tutorial":

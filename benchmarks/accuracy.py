@@ -64,7 +64,7 @@ def train_missing(data: Path, folder: Path, recipe: str, parts: list[int], seed:
                 raise TutorialError(f"{script} failed, see above; what was finished before is kept in {folder}.")
             # Part 3 has no more use for the frozen blocks' outputs, a gigabyte over some seeds; with the disk full,
             # later seeds would train otherwise than earlier ones.
-            shutil.rmtree(folder / "block4", ignore_errors=True)
+            shutil.rmtree(folder / "frozen_blocks", ignore_errors=True)
 
 
 @lru_cache(maxsize=1)  # all seeds and models ask about the same photos
@@ -125,17 +125,32 @@ def scores(answers: Answers) -> dict[str, float]:
     }
 
 
+def averaged(runs: list[Run]) -> dict[str, Answers]:
+    """What the runs' networks say together: the mean of their probabilities."""
+    return {
+        split: Answers(np.mean([one.answers[split].probabilities for one in runs], axis=0), first.labels, first.photos)
+        for split, first in runs[0].answers.items()
+    }
+
+
 def table(runs: dict[tuple[str, str], list[Run]], kind: str) -> tuple[list[str], list[list[str]]]:
-    """The header, and a row for each model and recipe; without the test column where there are no test photos."""
+    """The header, and a row for each model and recipe, and for its seeds together as an ensemble.
+
+    Without the test column where there are no test photos.
+    """
     asked = next(iter(runs.values()))[0].answers
     columns = {name: where for name, where in COLUMNS.items() if where[0] in asked}
     rows = []
     for (model, recipe), ones in runs.items():
-        scored = [{split: scores(answers) for split, answers in one.answers.items()} for one in ones]
-        numbers = ", ".join(str(one.number) for one in ones)
+        numbers, minutes = ", ".join(str(one.number) for one in ones), [one.about.minutes for one in ones]
         epochs = " or ".join(map(str, sorted({one.about.settings["epochs"] for one in ones})))
-        cells = [spread([one[split][score] for one in scored], ".3f") for split, score in columns.values()]
-        rows.append([model, recipe, numbers, epochs, *cells, spread([one.about.minutes for one in ones], ".1f")])
+        lines = [(numbers, [one.answers for one in ones], minutes)]
+        if kind == "seeds" and len(ones) > 1:
+            lines.append((f"{numbers} together", [averaged(ones)], [sum(minutes)]))
+        for numbers, answers, minutes in lines:
+            scored = [{split: scores(found) for split, found in one.items()} for one in answers]
+            cells = [spread([one[split][score] for one in scored], ".3f") for split, score in columns.values()]
+            rows.append([model, recipe, numbers, epochs, *cells, spread(minutes, ".1f")])
     return ["model", "recipe", kind, "epochs", *columns, "minutes"], rows
 
 
@@ -165,6 +180,7 @@ def words(data: Path, runs: dict[tuple[str, str], list[Run]], folds: int | None)
     command = f"python benchmarks/accuracy.py --data {shlex.quote(data.as_posix())}"
     command += f" --recipe {min(recipes)}" * (len(recipes) == 1) + f" --folds {folds}" * bool(folds)
     below = [
+        *['"Together" is the mean of the probabilities of all seeds\' models: an ensemble.'] * (not folds),
         "All photos were asked about as they are, those trained on too: not augmented. Balanced accuracy, ROC AUC, log "
         "loss and ECE (expected calibration error) are of the validation photos.",
         'The validation photos chose how sure the improved recipe\'s models are and when they say "not sure", so their '

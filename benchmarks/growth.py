@@ -31,7 +31,9 @@ def measure(data: Path, count: int) -> str:
         photos, weights = linked_photos(data, Path(folder, "data"), counts), Path(folder, "weights")
         common = ["--data", photos, "--weights-dir", weights, "--epochs", 1]
         parts = [Clock(PROJECT / f"fine_tuning_VGG16_pt{part}.py", *common, *own) for part, own in FLAGS.items()]
-        disk = [sum(kept.stat().st_size for kept in weights.glob(name)) / 1e6 for name in ("*.npz", "block4/*.npy")]
+        disk = [
+            sum(kept.stat().st_size for kept in weights.glob(name)) / 1e6 for name in ("*.npz", "frozen_blocks/*.npy")
+        ]
     cells = [f"{done.seconds:.0f} s, {done.memory:.2f} GB" for done in parts]
     return f"| {count:,} | {' | '.join(cells)} | {disk[0]:.0f} / {disk[1]:.0f} MB |"
 

@@ -104,7 +104,7 @@ class Speed:
         epoch = done.at("^epoch +2/") - done.at("^epoch +1/")
         self.note(row, "texts", epoch, done.memory)
         self.note(whole, "texts", EPOCHS * epoch / 60, done.memory)
-        for kept in (self.folder / "weights/block4").glob("*"):
+        for kept in (self.folder / "weights/frozen_blocks").glob("*"):
             kept.unlink()
         done = self.ours(3, "--epochs", MEASURED, "--views", MEASURED)
         epoch = done.at("^epoch +2/") - done.at("^epoch +1/")

@@ -270,7 +270,12 @@ def test_the_page_escapes_names_and_shows_what_it_should(tmp_path):
     runs = {("small_convnet", "tutorial"): nasty_runs(tmp_path)}
     page = tmp_path / "pages" / "page.html"
     table = accuracy.table(runs, "seeds")
-    assert table[1][0][:4] == ["small_convnet", "tutorial", "0, 1", "1"]
+    assert [row[:4] for row in table[1]] == [
+        ["small_convnet", "tutorial", "0, 1", "1"],
+        ["small_convnet", "tutorial", "0, 1 together", "1"],
+    ]
+    assert [row[5] for row in table[1]] == ["0.500 (0.500-0.500)", "0.750"]  # each has its own mistakes
+    assert [row[-1] for row in table[1]] == ["1.0 (1.0-1.0)", "2.0"]
     report_page.write_page(
         page, f"photos {NASTY}", *_arranged(accuracy.words(tmp_path, runs, None), table), runs, "seeds"
     )

@@ -4,17 +4,17 @@ import math
 
 import numpy as np
 import pytest
-from scipy.optimize import minimize_scalar
+from scipy.optimize import minimize
 
 from tutorial.calibration import (
     CAUTION,
+    calibrated,
     calibration_error,
     class_probabilities,
-    fit_temperature,
+    fit_calibration,
     log_loss,
     reliability,
     sure_from,
-    tempered,
 )
 from tutorial.familiarity import familiarity
 
@@ -25,43 +25,55 @@ def test_a_sigmoids_output_is_the_second_classs_probability():
     assert np.array_equal(class_probabilities(three), three)
 
 
-def test_the_temperature_divides_the_logits():
+def softmax(logits):
+    powers = np.exp(logits)
+    return powers / powers.sum(axis=1, keepdims=True)
+
+
+def test_the_temperature_divides_the_logits_and_the_offsets_are_added():
     logits = np.array([[2.0, -1.0, 0.5], [0.0, 3.0, 3.0]])
-
-    def softmax(values):
-        powers = np.exp(values)
-        return powers / powers.sum(axis=1, keepdims=True)
-
-    for temperature in (0.3, 1, 2.5):
-        assert tempered(softmax(logits), temperature) == pytest.approx(softmax(logits / temperature))
-    sigmoid = 1 / (1 + math.exp(-1.2))
-    cooler = tempered(class_probabilities(np.array([[sigmoid]])), 2)
-    assert cooler[0, 1] == pytest.approx(1 / (1 + math.exp(-0.6)))
-    certain = tempered(np.array([[0.0, 1.0]]), 2)  # a saturated sigmoid stays a number
+    for temperature, offsets in ((0.3, [0, 0, 0]), (1, [0.5, -1, 0]), (1, [0, 0, 0]), (2.5, [0, 2, 0.1])):
+        expected = softmax(logits / temperature + offsets)
+        assert calibrated(softmax(logits), temperature, offsets) == pytest.approx(expected)
+    sigmoid = class_probabilities(np.array([[1 / (1 + math.exp(-1.2))]]))
+    assert calibrated(sigmoid, 2, [0.1, -0.3])[0, 1] == pytest.approx(1 / (1 + math.exp(-(0.6 - 0.4))))
+    assert calibrated(sigmoid, 1, []) is sigmoid  # the texts' recipe
+    certain = calibrated(np.array([[0.0, 1.0]]), 2, [0, 0])  # a saturated sigmoid stays a number
     assert np.isfinite(certain).all() and certain[0, 1] > 0.999
 
 
-def test_the_fitted_temperature_is_the_one_that_scipy_finds():
-    """Answers drawn three times surer than they should be."""
+@pytest.mark.parametrize("classes", [2, 4])
+def test_the_calibration_is_the_one_that_scipy_finds(classes):
+    """Answers three times surer than they should be, of a network that leans towards the first class."""
     rng = np.random.default_rng(0)
-    logits = rng.normal(0, 1.5, 2000)
-    labels = np.float32(rng.random(2000) < 1 / (1 + np.exp(-logits)))
-    sure = class_probabilities(1 / (1 + np.exp(-3 * logits))[:, None])
+    logits = rng.normal(0, 1.5, (2000, classes))
+    labels = np.array([rng.choice(classes, p=row) for row in softmax(logits)])
+    sure = softmax(3 * logits + 2 * np.eye(classes)[0])
 
-    def loss(log_temperature):
-        scaled = 3 * logits / np.exp(log_temperature)
-        return np.sum(np.logaddexp(0, np.where(labels, -scaled, scaled))) + (log_temperature / CAUTION) ** 2 / 2
+    def loss(parameters):
+        moved = np.log(np.clip(sure, 1e-7, 1)) * parameters[0] + parameters[1:]
+        right = moved[np.arange(2000), labels] - np.log(np.exp(moved).sum(axis=1))
+        return -right.sum() + ((parameters[0] - 1) ** 2 + (parameters[1:] ** 2).sum()) / (2 * CAUTION**2)
 
-    found = fit_temperature(sure, labels)
-    assert found == pytest.approx(np.exp(minimize_scalar(loss, bounds=(-2, 2), method="bounded").x), rel=0.011)
-    assert 2.7 < found < 3.3
-    assert calibration_error(tempered(sure, found), labels) < 0.03 < 0.1 < calibration_error(sure, labels)
+    expected = minimize(loss, np.eye(1 + classes)[0], tol=1e-9).x
+    temperature, offsets = fit_calibration(sure, labels.astype(np.float32))
+    assert [1 / temperature, *offsets] == pytest.approx(expected, abs=1e-4)
+    assert 2.5 < temperature < 3.5 and offsets[0] < min(offsets[1:]) - 0.4
+    found = calibrated(sure, temperature, offsets)
+    assert calibration_error(found, labels) < 0.03 < 0.1 < calibration_error(sure, labels)
+    assert (found.argmax(axis=1) == labels).mean() > (sure.argmax(axis=1) == labels).mean()
 
 
 def test_few_photos_that_are_all_right_do_not_ask_for_boundless_sureness():
     answers = np.tile([[0.1, 0.9], [0.8, 0.2]], (5, 1))
-    labels = np.tile([1, 0], 5)
-    assert 0.4 < fit_temperature(answers, labels) < 1
+    temperature, offsets = fit_calibration(answers, np.tile([1, 0], 5))
+    assert 0.4 < temperature < 1 and np.abs(offsets).max() < 0.2
+
+
+def test_a_network_that_is_always_wrong_is_not_turned_round():
+    answers = np.tile([[0.001, 0.999], [0.999, 0.001]], (50, 1))
+    temperature, offsets = fit_calibration(answers, np.tile([0, 1], 50))
+    assert 5 < temperature <= 10.001 and np.isfinite(offsets).all()
 
 
 def test_calibration_error_by_hand():

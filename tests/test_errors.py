@@ -143,21 +143,22 @@ def test_wrong_flags_are_named(flags):
 
 
 @pytest.mark.parametrize(
-    ("given", "named"),
+    ("part", "given", "named"),
     [
-        ("nix=1", ["'nix'", "dropout"]),
-        ("weight_decay=1", ["tutorial", "'weight_decay'"]),  # the improved recipe has it
-        ("flip=maybe", ["flip", "True or False"]),
-        ("epochs=2.5", ["epochs", "whole number"]),
-        ("epochs=0", ["epochs", "from 1"]),
-        ("momentum=0.5", ["'momentum'", "dropout"]),  # part 3 has it
-        ("zoom", ["zoom", "number"]),
-        ("dropout=nan", ["dropout", "0 to 1"]),
-        ("rotation=-5", ["rotation", "degrees"]),
+        (1, "nix=1", ["'nix'", "dropout"]),
+        (1, "weight_decay=1", ["tutorial", "'weight_decay'"]),  # the improved recipe has it
+        (1, "flip=maybe", ["flip", "True or False"]),
+        (1, "epochs=2.5", ["epochs", "whole number"]),
+        (1, "epochs=0", ["epochs", "from 1"]),
+        (1, "momentum=0.5", ["'momentum'", "dropout"]),  # part 3 has it
+        (1, "zoom", ["zoom", "number"]),
+        (1, "dropout=nan", ["dropout", "0 to 1"]),
+        (1, "rotation=-5", ["rotation", "0 to 180"]),
+        (3, "blocks=5", ["blocks", "1 to 4"]),
     ],
 )
-def test_settings_that_are_none(sentence, given, named):
-    line = sentence(run("fine_tuning_VGG16_pt1.py", "--set", given))
+def test_settings_that_are_none(sentence, part, given, named):
+    line = sentence(run(f"fine_tuning_VGG16_pt{part}.py", "--set", given))
     assert f"--set {given}: " in line and all(word in line for word in named)
 
 

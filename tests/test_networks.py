@@ -7,7 +7,7 @@ import pytest
 
 from tutorial.backend import keras
 from tutorial.imagenet import LAYERS, imagenet_weights
-from tutorial.networks import freeze_up_to_last_block, small_convnet, top_model, vgg16_base, with_top
+from tutorial.networks import freeze_first_blocks, small_convnet, top_model, vgg16_base, with_top
 
 STORED_SUM, STORED_STRONGEST, STORED_MAXIMUM = 706.114, 155, 9.40106  # of the ramp below
 
@@ -29,7 +29,7 @@ def fine_tuned():
     base = vgg16_base(150, imagenet=False)
     top = top_model(base.output_shape[1:])
     network = with_top(base, top)
-    freeze_up_to_last_block(base)
+    freeze_first_blocks(base)
     return base, top, network
 
 
@@ -45,6 +45,14 @@ def test_what_part_3_trains(fine_tuned):
     assert [layer.name for layer in base.layers if layer.weights and not layer.trainable] == LAYERS[:10]
     assert len(base.trainable_weights) == 6 and len(network.trainable_weights) == 10
     assert all(weight.trainable for weight in top.weights)
+
+
+def test_more_blocks_can_be_trained():
+    base = vgg16_base(32, imagenet=False)
+    freeze_first_blocks(base, 3)
+    assert [layer.name for layer in base.layers if layer.weights and layer.trainable] == LAYERS[4:]
+    freeze_first_blocks(base, 1)
+    assert count(base.trainable_weights) == 7_079_424
 
 
 def test_base_is_vgg16_of_plain_layers_with_the_imagenet_weights():

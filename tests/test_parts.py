@@ -79,7 +79,8 @@ def test_the_saved_files_explain_themselves(trained):
         assert about.photos == {"train": {"calico": 7, "tabby": 12}, "validation": {"calico": 12, "tabby": 5}}
         assert {"epochs": epochs, "batch_size": 5, "seed": 0}.items() <= about.settings.items()
         assert about.settings.get("views") == (1 if model == "fine_tuned_vgg16" else None)  # no more than epochs
-        assert (about.recipe, about.preprocessing, about.temperature) == ("tutorial", "rescale 1/255", 1.0)
+        assert (about.recipe, about.preprocessing) == ("tutorial", "rescale 1/255")
+        assert (about.temperature, about.offsets, about.unsure_below) == (1, [], 0)
         last = history(trained.weights, model)[-1]
         for name, value in about.scores.items():
             assert last[name] == pytest.approx(value, abs=1e-5)

@@ -55,7 +55,7 @@ def plain_network(model, weights):
         return network
     base = keras.applications.VGG16(include_top=False, weights=None, input_shape=(150, 150, 3))
     base.set_weights(imagenet_weights())
-    top = networks.top_model((4, 4, 512), 3, "improved")
+    top = networks.top_model((4, 4, 512), 3, average_places=True)
     network = networks.with_top(base, top)
     (top if model == "bottleneck_fc_model" else network).load_weights(weights)
     return network
@@ -63,7 +63,7 @@ def plain_network(model, weights):
 
 @pytest.mark.parametrize("model", FILES)
 def test_predict_answers_as_the_network_and_the_file_say(improved, model):
-    """Photo and mirror image through plain Keras, averaged, tempered by hand; and the test scores from them."""
+    """Photo and mirror image through plain Keras, averaged, calibrated by hand; and the test scores from them."""
     data, folder, printed = improved
     weights = folder / FILES[model][0]
     about, network = read_about(weights), plain_network(model, weights)
@@ -76,14 +76,14 @@ def test_predict_answers_as_the_network_and_the_file_say(improved, model):
         if model != "small_convnet":
             inputs = keras.applications.vgg16.preprocess_input(np.float32(photo))
         outputs = (network.predict(inputs, verbose=0) + network.predict(inputs[:, :, ::-1], verbose=0))[0] / 2
-        tempered = np.float64(outputs) ** (1 / about.temperature)
-        tempered /= tempered.sum()
-        assert answer["class"] == about.class_names[int(np.argmax(tempered))]
-        assert answer["probability"] == pytest.approx(tempered.max(), abs=1e-4)
+        calibrated = np.float64(outputs) ** (1 / about.temperature) * np.exp(about.offsets)
+        calibrated /= calibrated.sum()
+        assert answer["class"] == about.class_names[int(np.argmax(calibrated))]
+        assert answer["probability"] == pytest.approx(calibrated.max(), abs=1e-4)
         assert answer["sure"] == (answer["probability"] >= 0.5)
         true = next(i for i, name in enumerate(about.class_names) if f"/{name}/" in answer["photo"].replace("\\", "/"))
-        losses.append(-np.log(tempered[true]))
-        right.append(int(np.argmax(tempered)) == true)
+        losses.append(-np.log(calibrated[true]))
+        right.append(int(np.argmax(calibrated)) == true)
     assert len(losses) == 7
     assert about.scores["test_accuracy"] == pytest.approx(np.mean(right), abs=1e-6)
     assert about.scores["test_loss"] == pytest.approx(np.mean(losses), abs=1e-3)
@@ -93,7 +93,7 @@ def test_predict_answers_as_the_network_and_the_file_say(improved, model):
 
 
 def test_test_photos_choose_nothing(improved, tmp_path):
-    """The same training without a test folder: the same weights, temperature and threshold."""
+    """The same training without a test folder: the same weights, calibration and threshold."""
     data, weights, _ = improved
     (tmp_path / "data").mkdir()
     for split in ("train", "validation"):
@@ -102,7 +102,8 @@ def test_test_photos_choose_nothing(improved, tmp_path):
     assert done.returncode == 0, done.stderr
     name = FILES["bottleneck_fc_model"][0]
     with_test, without = read_about(weights / name), read_about(tmp_path / "weights" / name)
-    assert (with_test.temperature, with_test.unsure_below) == (without.temperature, without.unsure_below)
+    for one in ("temperature", "offsets", "unsure_below"):
+        assert getattr(with_test, one) == getattr(without, one), one
     tensors = []
     for folder in (weights, tmp_path / "weights"):
         with h5py.File(folder / name) as file:
@@ -171,9 +172,11 @@ def test_label_smoothing_by_hand():
 
 
 def test_steps_grow_for_an_epoch_and_fade_to_nothing():
-    settings = SimpleNamespace(learning_rate=0.01, weight_decay=0.1, average=0.99, epochs=5, batch_size=10)
+    settings = SimpleNamespace(learning_rate=0.01, weight_decay=0.1, average=0.99, fade=True, epochs=5, batch_size=10)
     optimizer = fading_steps(settings, photos=95)
     rates = [float(optimizer._learning_rate(step)) for step in range(51)]
     assert rates[0] == 0 and rates[5] == pytest.approx(0.005) and rates[10] == pytest.approx(0.01)
     assert rates[30] == pytest.approx(0.005) and rates[50] == pytest.approx(0, abs=1e-9)
     assert max(rates) == rates[10]
+    settings.fade = False
+    assert float(fading_steps(settings, photos=95).learning_rate) == pytest.approx(0.01)

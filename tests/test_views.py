@@ -5,7 +5,7 @@ import pytest
 
 from tutorial.augmentation import Augmentation, Batches, warp
 from tutorial.backend import keras, tf
-from tutorial.networks import freeze_up_to_last_block, split_at_last_block, top_model, vgg16_base, with_top
+from tutorial.networks import freeze_first_blocks, split_after_first_blocks, top_model, vgg16_base, with_top
 from tutorial.views import kept_views
 
 AUGMENTATION = Augmentation(shear=0.2, zoom=0.2, flip=True)
@@ -15,7 +15,7 @@ HALF = 2.0**-11  # the relative rounding of float16
 @pytest.fixture(scope="module")
 def base():
     base = vgg16_base(80)  # 5 x 5 after block 4, so that block 5's pooling drops a row and a column, as at 150
-    freeze_up_to_last_block(base)
+    freeze_first_blocks(base)
     return base
 
 
@@ -29,9 +29,11 @@ def sets():
     return training, Batches(pixels[19:], labels[19:], 5)
 
 
-def test_the_two_halves_are_the_whole(base):
+@pytest.mark.parametrize(("trained", "places"), [(1, 5), (2, 10), (4, 40)])
+def test_the_two_halves_are_the_whole(base, trained, places):
     photos = np.random.default_rng(1).random((3, 80, 80, 3), np.float32)
-    frozen, last = split_at_last_block(base)
+    frozen, last = split_after_first_blocks(base, trained)
+    assert frozen.output_shape[1:3] == (places, places)
     halves = last.predict_on_batch(frozen.predict_on_batch(photos))
     assert halves == pytest.approx(base.predict_on_batch(photos), abs=1e-5)
     assert not frozen.trainable_weights
@@ -42,7 +44,7 @@ def test_the_two_halves_are_the_whole(base):
 def test_a_kept_view_is_what_the_plain_network_sees(base, sets, tmp_path):
     """Each photo's view drawn again by hand and sent through the plain base, against block 5 on what was kept."""
     training, validation = sets
-    frozen, last = split_at_last_block(base)
+    frozen, last = split_after_first_blocks(base)
     kept, kept_validation = kept_views(frozen, training, validation, 3, tmp_path)
     expected = []
     for number in range(3):
@@ -68,7 +70,7 @@ def test_a_kept_view_is_what_the_plain_network_sees(base, sets, tmp_path):
 
 def test_gradients_behind_the_kept_outputs_are_the_plain_networks(base, sets, tmp_path):
     training, validation = sets
-    frozen, last = split_at_last_block(base)
+    frozen, last = split_after_first_blocks(base)
     top = top_model(base.output_shape[1:])
     whole, behind = with_top(base, top), with_top(last, top)
     kept, _ = kept_views(frozen, training, validation, 1, tmp_path)
@@ -89,7 +91,7 @@ def test_gradients_behind_the_kept_outputs_are_the_plain_networks(base, sets, tm
 
 def test_outputs_are_reused_for_the_same_photos_and_settings_alone(base, sets, tmp_path, capsys):
     training, validation = sets
-    frozen, _ = split_at_last_block(base)
+    frozen, _ = split_after_first_blocks(base)
 
     def keep(training: Batches, views: int) -> tuple[int, str]:
         before = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
@@ -117,7 +119,7 @@ def test_outputs_are_reused_for_the_same_photos_and_settings_alone(base, sets, t
 def test_too_little_disk_means_fresh_views(base, sets, tmp_path, capsys):
     """More views than any disk has room for."""
     training, validation = sets
-    frozen, _ = split_at_last_block(base)
+    frozen, _ = split_after_first_blocks(base)
     assert kept_views(frozen, training, validation, 10**6, tmp_path) is None
     said = capsys.readouterr().out
     assert "are free" in said and "fresh view every epoch" in said

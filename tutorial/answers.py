@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from tutorial.backend import keras
-from tutorial.calibration import class_probabilities, tempered
+from tutorial.calibration import calibrated, class_probabilities
 from tutorial.command_line import RECIPES
 from tutorial.familiarity import Familiarity, familiarity
 from tutorial.networks import load_network, with_features
@@ -90,4 +90,4 @@ class TrainedNetwork:
         unlike = np.zeros(len(photos), bool)
         if self.familiarity:
             unlike = self.familiarity.distances(features) > self.familiarity.limit
-        return tempered(found, self.about.temperature), unlike
+        return calibrated(found, self.about.temperature, self.about.offsets), unlike

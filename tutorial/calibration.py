@@ -1,14 +1,17 @@
 """Probabilities that mean something: of the photos that get 80 %, eight in ten should be right.
 
-A network that has learnt its training photos by heart is as sure of others, and wrongly so. One number, the
-temperature, is fitted on the validation photos and divides all logits: C. Guo et al., On Calibration of Modern Neural
-Networks (2017). It changes how sure the network is, never which class it names.
+A network that has learnt its training photos by heart is as sure of others, and wrongly so, and it may lean towards
+one class. Two things are fitted on the validation photos: a temperature, which divides all logits (C. Guo et al., On
+Calibration of Modern Neural Networks, 2017), and an offset for each class, which is added to its logit. For two classes
+that is Platt scaling (J. Platt, Probabilistic Outputs for Support Vector Machines, 1999), for more bias-corrected
+temperature scaling (A. Alexandari et al., Maximum Likelihood with Bias-Corrected Calibration, 2020).
 """
 
 import numpy as np
 
 BINS = 10  # of equal width, in which sureness and share of right answers are compared
-CAUTION = 0.5  # spread of log(temperature) that is believed before a photo is seen; keeps few photos from overruling it
+CAUTION = 0.5  # spread of 1 / temperature about 1 and of offsets about 0 that is believed before a photo is seen
+HOTTEST = 10.0  # temperature: there all classes are nearly equal
 LEAST = 1e-7  # what float32 can tell from 0 and from 1
 
 
@@ -25,11 +28,21 @@ def class_probabilities(outputs: np.ndarray) -> np.ndarray:
     return np.hstack([1 - outputs, outputs]) if outputs.shape[1] == 1 else outputs
 
 
-def tempered(probabilities: np.ndarray, temperature: float) -> np.ndarray:
-    """Probabilities, (n, classes), whose logits are divided by the temperature; 1 leaves them as they are."""
-    if temperature == 1:
+def calibrated(probabilities: np.ndarray, temperature: float, offsets: list[float]) -> np.ndarray:
+    """Probabilities, (n, classes), whose logits are divided by the temperature, and each class's offset added.
+
+    Temperature 1 and no offsets leave them as they are.
+    """
+    if temperature == 1 and not any(offsets):
         return probabilities
-    logits = np.log(np.clip(probabilities, LEAST, 1)) / temperature
+    return _softmax(_logits(probabilities) / temperature + np.array(offsets))
+
+
+def _logits(probabilities: np.ndarray) -> np.ndarray:
+    return np.log(np.clip(probabilities, LEAST, 1))
+
+
+def _softmax(logits: np.ndarray) -> np.ndarray:
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))
     return powers / powers.sum(axis=1, keepdims=True)
 
@@ -40,17 +53,41 @@ def log_loss(probabilities: np.ndarray, labels: np.ndarray) -> float:
     return float(-np.log(np.clip(right, LEAST, 1)).mean())
 
 
-def fit_temperature(probabilities: np.ndarray, labels: np.ndarray) -> float:
-    """The temperature, 0.1 to 10, with the smallest log loss on photos that were not trained on.
+def fit_calibration(probabilities: np.ndarray, labels: np.ndarray) -> tuple[float, list[float]]:
+    """The temperature, at most HOTTEST, and the offsets with the smallest log loss on photos not trained on.
 
-    A little is added to the loss for temperatures far from 1 (a normal prior on the logarithm, CAUTION wide): where
-    all validation photos are right, the loss alone would ask for boundless sureness.
+    A little is added to the loss for a temperature far from 1 and for offsets far from 0 (normal priors, CAUTION wide):
+    where all validation photos are right, the loss alone would ask for boundless sureness, and a handful of photos
+    should not overrule the network. Found by Newton's method; the loss is convex in 1 / temperature and the offsets.
+
+    Args:
+        probabilities: (n, classes), as the network gives them.
+        labels: (n,), 0, 1, ...
     """
-    logs = np.linspace(np.log(0.1), np.log(10), 461)  # steps of 1 %
-    losses = [
-        len(labels) * log_loss(tempered(probabilities, np.exp(one)), labels) + (one / CAUTION) ** 2 / 2 for one in logs
-    ]
-    return float(np.exp(logs[int(np.argmin(losses))]))
+    logits, labels = _logits(probabilities), np.int64(labels)
+    count, classes = logits.shape
+    # What each parameter adds to a logit when it grows by one: 1 / temperature the network's own, an offset one.
+    slopes = np.concatenate([logits[:, :, None], np.tile(np.eye(classes), (count, 1, 1))], axis=2)
+    prior = np.eye(1 + classes)[0]
+    parameters = prior
+
+    def loss(at: np.ndarray) -> float:
+        if at[0] < 1 / HOTTEST:
+            return np.inf
+        return count * log_loss(_softmax(slopes @ at), labels) + np.sum((at - prior) ** 2) / (2 * CAUTION**2)
+
+    for _ in range(50):
+        found = _softmax(slopes @ parameters)
+        mean = np.einsum("nc,ncp->np", found, slopes)
+        gradient = (mean - slopes[np.arange(count), labels]).sum(axis=0) + (parameters - prior) / CAUTION**2
+        curvature = np.einsum("nc,ncp,ncq->pq", found, slopes, slopes) - mean.T @ mean
+        step = np.linalg.solve(curvature + np.eye(1 + classes) / CAUTION**2, gradient)
+        while np.abs(step).max() > 1e-6 and loss(parameters - step) > loss(parameters):
+            step /= 2
+        parameters = parameters - step
+        if np.abs(step).max() <= 1e-6:
+            break
+    return float(1 / parameters[0]), parameters[1:].tolist()
 
 
 def reliability(probabilities: np.ndarray, labels: np.ndarray) -> list[tuple[float, float, int]]:

@@ -11,6 +11,13 @@ from pathlib import Path
 from types import SimpleNamespace
 
 RECIPES = ("tutorial", "improved")  # the texts' numbers; and what answers the limitations that they name
+LIMITS = {  # of the settings that are no share, 0 to 1; rotation is in degrees
+    "epochs": (1, math.inf),
+    "batch_size": (1, math.inf),
+    "views": (0, math.inf),
+    "blocks": (1, 4),
+    "rotation": (0, 180),
+}
 Settings = dict[str, tuple]  # a part's settings: name: (its value in the first recipe, in the second)
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -103,14 +110,14 @@ def part_settings(args: argparse.Namespace) -> SimpleNamespace:
             known = ", ".join(name for name, value in chosen.items() if value is not None)
             raise TutorialError(f"--set {text}: the {args.recipe} recipe has no setting {name!r}; it has {known}.")
         kind = type(next(one for one in args.settings[name] if one is not None))
-        least, most = int(name in ("epochs", "batch_size")), {int: math.inf, float: 180 if name == "rotation" else 1}
+        least, most = LIMITS.get(name, (0, 1))
         try:
             flags[name] = {"True": True, "False": False}[value] if kind is bool else kind(value)
-            if kind is not bool and not least <= flags[name] <= most[kind]:
+            if not least <= flags[name] <= most:
                 raise ValueError(value)
         except (ValueError, KeyError):
-            wanted = {bool: "True or False", int: f"a whole number from {least}", float: "a number from 0 to 1"}[kind]
-            wanted = "a number of degrees, 0 to 180" if name == "rotation" else wanted
+            wanted = f"{'a whole number' if kind is int else 'a number'} from {least}"
+            wanted = "True or False" if kind is bool else wanted + f" to {most}" * (most < math.inf)
             raise TutorialError(f"--set {text}: {name} takes {wanted}.") from None
     if args.weights_dir is None:
         args.weights_dir = weights_dir(args.recipe)

@@ -1,6 +1,7 @@
 """The three networks, one builder each. Photos go in as float32 (n, size, size, 3), preprocessed; for two classes
 out comes float32 (n, 1), the probability of the second in alphabetical order, for more (n, classes), one for each."""
 
+import re
 from pathlib import Path
 
 from tutorial.backend import keras, tf
@@ -12,7 +13,7 @@ from tutorial.winograd import convolution
 layers = keras.layers
 
 TUTORIAL = RECIPES[0]
-LAST_BLOCK = "block5_"  # the layers of VGG16 that part 3 goes on training
+VGG16_BLOCKS = 5  # of convolutions
 
 
 def _answer(classes: int) -> keras.layers.Layer:
@@ -102,7 +103,7 @@ def vgg16_base(image_size: int, imagenet: bool = True) -> keras.Model:
 
 
 def top_model(
-    feature_shape: tuple[int, int, int], classes: int = 2, recipe: str = TUTORIAL, dropout: float = 0.5
+    feature_shape: tuple[int, int, int], classes: int = 2, average_places: bool = False, dropout: float = 0.5
 ) -> keras.Model:
     """Part 2's classifier on the bottleneck features.
 
@@ -113,12 +114,12 @@ def top_model(
     Args:
         feature_shape: of one photo's features.
         classes: two or more.
-        recipe: "tutorial" or "improved".
+        average_places: the improved recipe's.
         dropout: share of the last features that each training step does without.
     """
-    body = [layers.GlobalAveragePooling2D(), layers.LayerNormalization(center=False, scale=False)]
-    if recipe == TUTORIAL:
-        body = [layers.Flatten(), layers.Dense(256, activation="relu")]
+    body = [layers.Flatten(), layers.Dense(256, activation="relu")]
+    if average_places:
+        body = [layers.GlobalAveragePooling2D(), layers.LayerNormalization(center=False, scale=False)]
     return keras.Sequential(
         [keras.Input(feature_shape), *body, layers.Dropout(dropout), _answer(classes)], name="top_model"
     )
@@ -129,23 +130,32 @@ def with_top(base: keras.Model, top: keras.Model) -> keras.Model:
     return keras.Sequential([keras.Input(base.input_shape[1:]), base, top], name="vgg16_with_top")
 
 
-def freeze_up_to_last_block(base: keras.Model) -> None:
-    """Leave only block 5 of VGG16 trainable: 6 tensors, 7,079,424 parameters. To be followed by ``compile``."""
+def freeze_first_blocks(base: keras.Model, trained: int = 1) -> None:
+    """Leave only the last blocks of VGG16 trainable; to be followed by ``compile``.
+
+    Args:
+        base: from :func:`vgg16_base`.
+        trained: how many blocks. Block 5 alone has 6 tensors, 7,079,424 parameters.
+    """
     base.trainable = True  # the parent first: setting it sets every layer
     for layer in base.layers:
-        layer.trainable = layer.name.startswith(LAST_BLOCK)
-    assert len(base.trainable_weights) == 6  # three convolutions, a kernel and a bias each
+        number = re.match(r"block(\d)_", layer.name)  # the first layer, the input, has none
+        layer.trainable = number is not None and int(number[1]) > VGG16_BLOCKS - trained
 
 
-def split_at_last_block(base: keras.Model) -> tuple[keras.Model, keras.Model]:
-    """VGG16's base as two networks over the same weights: the frozen blocks 1 to 4, and block 5.
+def split_after_first_blocks(base: keras.Model, trained: int = 1) -> tuple[keras.Model, keras.Model]:
+    """VGG16's base as two networks over the same weights: the frozen blocks, and those that are trained.
+
+    Args:
+        base: from :func:`vgg16_base`.
+        trained: how many blocks, 1 to 4.
 
     Returns:
-        A model from photos (n, size, size, 3) to block 4's output, (n, size // 16, size // 16, 512), and one from
-        there to the bottleneck features, (n, size // 32, size // 32, 512).
+        A model from photos (n, size, size, 3) to the last frozen block's output, (n, size // 16, size // 16, 512) for
+        block 4, and one from there to the bottleneck features, (n, size // 32, size // 32, 512).
     """
-    between = base.get_layer("block4_pool").output
-    return keras.Model(base.input, between, name="blocks_1_to_4"), keras.Model(between, base.output, name="block5")
+    between = base.get_layer(f"block{VGG16_BLOCKS - trained}_pool").output
+    return keras.Model(base.input, between, name="frozen_blocks"), keras.Model(between, base.output, name="last_blocks")
 
 
 def with_features(network: keras.Model) -> keras.Model:
@@ -179,7 +189,7 @@ def load_network(path: Path, about: About) -> keras.Model:
         load_weights(network, path)
         return network
     base = vgg16_base(about.image_size, imagenet=about.model == "bottleneck_fc_model")
-    top = top_model(base.output_shape[1:], classes, about.recipe)
+    top = top_model(base.output_shape[1:], classes, bool(about.settings.get("average_places")))
     network = with_top(base, top)
     load_weights(top if about.model == "bottleneck_fc_model" else network, path)
     return network

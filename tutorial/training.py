@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from tutorial.backend import keras, tf
-from tutorial.calibration import calibration_error, fit_temperature, log_loss, reliability, sure_from, tempered
+from tutorial.calibration import calibrated, calibration_error, fit_calibration, log_loss, reliability, sure_from
 from tutorial.command_line import RECIPES, ProgressLine, TutorialError, duration
 from tutorial.familiarity import Familiarity
 from tutorial.photos import RESCALE, PhotoFiles
@@ -90,9 +90,10 @@ def fading_steps(settings: SimpleNamespace, photos: int) -> keras.optimizers.Opt
     I. Loshchilov & F. Hutter, SGDR (2017) and Decoupled Weight Decay Regularization (2019).
 
     Args:
-        settings: ``learning_rate`` of the largest steps, ``weight_decay`` (share of each weight, times the learning
-            rate, that each step takes off), ``average`` (share of the running average that each step keeps;
-            :func:`train` validates the average and ends with it), ``epochs`` and ``batch_size``.
+        settings: ``learning_rate`` of the largest steps, ``fade`` (without it all are as large), ``weight_decay``
+            (share of each weight, times the learning rate, that each step takes off), ``average`` (share of the running
+            average that each step keeps; :func:`train` validates the average and ends with it), ``epochs`` and
+            ``batch_size``.
         photos: how many there are to train on.
     """
     steps = -(-photos // settings.batch_size)
@@ -100,7 +101,10 @@ def fading_steps(settings: SimpleNamespace, photos: int) -> keras.optimizers.Opt
         0.0, max(1, (settings.epochs - 1) * steps), warmup_target=settings.learning_rate, warmup_steps=steps
     )
     return keras.optimizers.AdamW(
-        fading, weight_decay=settings.weight_decay, use_ema=True, ema_momentum=settings.average
+        fading if settings.fade else settings.learning_rate,
+        weight_decay=settings.weight_decay,
+        use_ema=True,
+        ema_momentum=settings.average,
     )
 
 
@@ -205,23 +209,24 @@ def save_outcome(
     history, model = outcome.history, outcome.model
     print_scores(history)
     scores = {name: float(values[-1]) for name, values in history.items()}
-    temperature, unsure_below = 1.0, 0.0
+    temperature, offsets, unsure_below = 1.0, [], 0.0
     table, plot = args.weights_dir / f"{model}.csv", args.weights_dir / f"{model}.png"
     if args.recipe != RECIPES[0]:
         found, labels = outcome.answers["validation"], outcome.files[1].labels
-        temperature = fit_temperature(found, labels)
-        unsure_below = sure_from(tempered(found, temperature), labels)
-        scores.update(_scored(tempered(found, temperature), labels, "val"))
+        temperature, offsets = fit_calibration(found, labels)
+        answers = calibrated(found, temperature, offsets)
+        unsure_below = sure_from(answers, labels)
+        scores.update(_scored(answers, labels, "val"))
         print(
             f"validation  answers: accuracy {scores['val_accuracy']:.3f}, loss {scores['val_loss']:.3f}, calibration "
             f"error {scores['val_calibration_error']:.3f} (temperature {temperature:.2f}), "
             f"not sure below {100 * unsure_below:.0f} %"
         )
         picture = args.weights_dir / f"{model}_reliability.png"
-        save_reliability_plot(reliability(found, labels), reliability(tempered(found, temperature), labels), picture)
+        save_reliability_plot(reliability(found, labels), reliability(answers, labels), picture)
     if "test" in outcome.answers:
         found, labels = outcome.answers["test"], outcome.files[2].labels
-        scores.update(_scored(tempered(found, temperature), labels, "test"))
+        scores.update(_scored(calibrated(found, temperature, offsets), labels, "test"))
         print(
             f"test        answers: accuracy {scores['test_accuracy']:.3f}, loss {scores['test_loss']:.3f}, calibration "
             f"error {scores['test_calibration_error']:.3f}: photos that chose nothing, the number to quote"
@@ -240,6 +245,7 @@ def save_outcome(
         recipe=args.recipe,
         mirrored=outcome.mirrored,
         temperature=temperature,
+        offsets=offsets,
         unsure_below=unsure_below,
     )
     weights = args.weights_dir / FILES[model][0]

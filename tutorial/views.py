@@ -1,6 +1,6 @@
 """Part 3's shortcut: what the frozen blocks say of each view, computed once and kept.
 
-Blocks 1 to 4 of VGG16 are nine tenths of its work, and while they are frozen their output for a given view of a
+Blocks 1 to 4 of VGG16 are nine tenths of its work, and while they are frozen, their output for a given view of a
 photo never changes. So it is computed once for the validation photos and for a number of augmented views of each
 training photo, and block 5 and the top model train on that: the same mathematics, up to the rounding to float16.
 """
@@ -41,7 +41,7 @@ def kept_views(
     that belongs to other photos or settings is removed.
 
     Args:
-        frozen: blocks 1 to 4, from ``networks.split_at_last_block``.
+        frozen: the frozen blocks, from ``networks.split_after_first_blocks``.
         training: the training photos with their augmentation.
         validation: the validation photos, which have one view: themselves.
         views: how many views of each training photo; 0 for a fresh one every epoch.
@@ -59,7 +59,10 @@ def kept_views(
     if tf.config.list_physical_devices("GPU"):
         print("a GPU is fast enough for a fresh view of each photo every epoch: --views is not used")
         return None
-    sets = [(training, _paths(training, "train", views, folder)), (validation, _paths(validation, "val", 1, folder))]
+    sets = [
+        (batches, _paths(frozen, batches, folder / name, number))
+        for batches, name, number in ((training, "train", views), (validation, "val", 1))
+    ]
     keys = {_key(paths[0]) for _, paths in sets}
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -82,13 +85,13 @@ def kept_views(
     return KeptBatches(*sets[0]), KeptBatches(*sets[1])
 
 
-def _paths(batches: Batches, name: str, views: int, folder: Path) -> list[Path]:
+def _paths(frozen: keras.Model, batches: Batches, start: Path, views: int) -> list[Path]:
     """The file of each view, named for what it holds."""
     photos = hashlib.sha256(np.ascontiguousarray(batches.pixels)).hexdigest()
     chance = batches.seed if batches.augmentation else None
-    settings = repr((photos, batches.pixels.shape, batches.augmentation, chance, batches.preprocessing))
-    key = hashlib.sha256(settings.encode()).hexdigest()[:16]
-    return [folder / f"{name}_{key}_view{number}.npy" for number in range(views)]
+    settings = (photos, batches.pixels.shape, batches.augmentation, chance, batches.preprocessing, frozen.output_shape)
+    key = hashlib.sha256(repr(settings).encode()).hexdigest()[:16]
+    return [start.with_name(f"{start.name}_{key}_view{number}.npy") for number in range(views)]
 
 
 def _key(path: Path) -> str:

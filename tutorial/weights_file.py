@@ -47,7 +47,8 @@ class About:
     preprocessing: str = RESCALE  # a key of photos.PREPROCESSING
     recipe: str = RECIPES[0]
     mirrored: bool = False  # an answer is the mean of the photo's and its mirror image's
-    temperature: float = 1.0  # by which the answers are calibrated, see tutorial/calibration.py
+    temperature: float = 1.0  # by which the answers are calibrated, see tutorial/calibration.py, ...
+    offsets: list[float] = field(default_factory=list)  # ... and one for each class
     unsure_below: float = 0.0  # a probability: a photo whose class has less is one that the model is not sure of
     versions: dict[str, str] = field(default_factory=lambda: {name: version(name) for name in PACKAGES})
 
