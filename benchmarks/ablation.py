@@ -1,22 +1,26 @@
 """What each change of the improved recipe brings: the recipe with one thing taken back, on the validation photos.
 
-    python benchmarks/ablation.py --data ../shared/datasets/calico_tabby --parts 1 2 3
+    python benchmarks/ablation.py --data ../shared/datasets/calico_tabby
+    python benchmarks/ablation.py --data ../shared/datasets/cats_vs_dogs --parts 1 3 --photos 200
 
-Each row is the part as a reader runs it, with one setting changed by --set. Part 3 starts from the part 2 of its seed
-as the recipe has it. Writes one section of benchmarks/ablation.md a data folder and part; runs that are in the folder
-of --runs are not repeated, so an interrupted benchmark goes on where it stopped.
+Each row is the part as a reader runs it, with one setting changed by --set, or on photos that were changed. Part 3
+starts from the part 2 of its seed as the recipe has it. Writes one section of benchmarks/ablation.md a data folder and
+part; runs that are in the folder of --runs are not repeated, so an interrupted benchmark goes on where it stopped.
 """
 
+import csv
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # so that this script finds tutorial/
-from report import machine, spread, write_section
+from PIL import Image
+from report import linked_photos, machine, spread, write_section
 
-from tutorial.command_line import PROJECT, parser, project_path, run, seed_number
-from tutorial.weights_file import FILES, About, read_about
+from tutorial.command_line import PROJECT, parser, positive_int, project_path, run, seed_number
+from tutorial.photos import class_folders, files_below, open_photo
+from tutorial.weights_file import FILES, read_about
 
 TABLE = project_path("benchmarks/ablation.md")
 HEADING = (
@@ -25,41 +29,70 @@ HEADING = (
     "changed.\n"
 )
 PLAIN_VIEWS = ["rotation=0", "shift=0", "light=0", "contrast=0", "erase=0"]  # sheared, zoomed and mirrored alone
-CHANGES: dict[int, dict[str, list[str]]] = {  # of each part: what is changed, and how
-    1: {
-        "the improved recipe": [],
-        "views as in the texts": PLAIN_VIEWS,
-        "half the epochs": ["epochs=30"],
-        "no weight decay": ["weight_decay=0"],
-        "no dropout": ["dropout=0"],
-        "labels smoothed by 0.1": ["smoothing=0.1"],
-        "one view at prediction time": ["mirrored=False"],
-        "weights of the last step, not averaged": ["average=0"],
+NEAREST, FEW = "nearest", "few"  # photos that were changed
+SIZE = 150  # pixels a side
+Row = tuple[list[str], str]  # settings that are changed; which photos, "" for those of --data
+EVERYWHERE: dict[str, Row] = {
+    "the improved recipe": ([], ""),
+    "no weight decay": (["weight_decay=0"], ""),
+    "no dropout": (["dropout=0"], ""),
+    "labels smoothed by 0.1": (["smoothing=0.1"], ""),
+    "steps that do not fade": (["fade=False"], ""),
+    "weights of the last step, not averaged": (["average=0"], ""),
+    "photos shrunk to the nearest pixel, aliased": ([], NEAREST),
+    "a third of the photos of one class": ([], FEW),
+    "a third of the photos of one class, no class weights": (["balance=False"], FEW),
+}
+CHANGES: dict[int, dict[str, Row]] = {  # of each part: what is changed, and how
+    1: EVERYWHERE
+    | {
+        "views as in the texts": (PLAIN_VIEWS, ""),
+        "half the epochs": (["epochs=30"], ""),
+        "one view at prediction time": (["mirrored=False"], ""),
     },
-    2: {
-        "the improved recipe": [],
-        "no weight decay": ["weight_decay=0"],
-        "no dropout": ["dropout=0"],
-        "labels smoothed by 0.1": ["smoothing=0.1"],
-        "weights of the last step, not averaged": ["average=0"],
-        "no mirror images": ["mirrored=False"],
-        "the texts' 1/255 instead of VGG16's preprocessing": ["own_preprocessing=False"],
+    2: EVERYWHERE
+    | {
+        "no mirror images": (["mirrored=False"], ""),
+        "the texts' top: Flatten and 256, not averages": (["average_places=False"], ""),
+        "the texts' 1/255 instead of VGG16's preprocessing": (["own_preprocessing=False"], ""),
     },
-    3: {
-        "the improved recipe": [],
-        "views as in the texts": PLAIN_VIEWS,
-        "no weight decay": ["weight_decay=0"],
-        "labels smoothed by 0.1": ["smoothing=0.1"],
-        "steps three times as large": ["learning_rate=1e-4"],
-        "one view at prediction time": ["mirrored=False"],
-        "weights of the last step, not averaged": ["average=0"],
+    3: EVERYWHERE
+    | {
+        "views as in the texts": (PLAIN_VIEWS, ""),
+        "one view at prediction time": (["mirrored=False"], ""),
+        "blocks 4 and 5 trained": (["blocks=2"], ""),
+        "steps twice as large": (["learning_rate=1e-4"], ""),
     },
 }
 
 
-def trained(data: Path, folder: Path, part: int, seed: int, changes: list[str]) -> About:
-    """What the weights file of one run says; the run is made if it has not been yet."""
-    name, command = list(FILES.values())[part - 1]
+def changed_photos(data: Path, which: str, folder: Path) -> Path:
+    """The photos of a row, made in the folder if they are not there yet."""
+    if not which:
+        return data
+    if not folder.exists():
+        beside = folder.with_name(f"{folder.name}.part")
+        shutil.rmtree(beside, ignore_errors=True)
+        for split in ("train", "validation"):
+            for name in class_folders(data / split):
+                (beside / split / name).mkdir(parents=True)
+                photos = files_below(data / split / name)
+                if which == FEW and split == "train" and name == class_folders(data / split)[-1]:
+                    photos = photos[::3]
+                for photo in photos:
+                    there = beside / split / name / photo.name
+                    if which == FEW:
+                        there.symlink_to(photo.resolve())
+                    else:
+                        small = open_photo(photo).resize((SIZE, SIZE), Image.Resampling.NEAREST)
+                        small.save(there.with_suffix(".png"))
+        beside.rename(folder)
+    return folder
+
+
+def trained(data: Path, folder: Path, part: int, seed: int, changes: list[str]) -> Path:
+    """The weights file of one run, with its history beside it as .csv; the run is made if it has not been yet."""
+    model, (name, command) = list(FILES.items())[part - 1]
     kept = folder / f"seed{seed}_part{part}_{'_'.join(changes) or 'improved'}.h5"
     if not kept.exists():
         work = folder / f"seed{seed}"  # where the features and views are shared
@@ -67,11 +100,33 @@ def trained(data: Path, folder: Path, part: int, seed: int, changes: list[str]) 
         flags = ["--data", str(data), "--weights-dir", str(work), "--seed", str(seed), "--recipe", "improved"]
         sets = [word for change in changes for word in ("--set", change)]
         if part == 3:
-            trained(data, folder, 2, seed, [])
-            shutil.copy(folder / f"seed{seed}_part2_improved.h5", work / FILES["bottleneck_fc_model"][0])
+            shutil.copy(trained(data, folder, 2, seed, []), work / FILES["bottleneck_fc_model"][0])
         subprocess.run([sys.executable, str(script), *flags, *sets], check=True)
-        (work / name).rename(kept)
-    return read_about(kept)
+        (work / f"{model}.csv").replace(kept.with_suffix(".csv"))
+        (work / name).replace(kept)
+    return kept
+
+
+def row(title: str, weights: list[Path]) -> str:
+    """A line of the table: mean and range over the seeds."""
+    found = [read_about(path).scores for path in weights]
+    scores = ("val_accuracy", "val_loss", "val_calibration_error")
+    cells = [spread([one[score] for one in found], ".3f") for score in scores]
+    return f"| {title} | {len(found)} | {' | '.join(cells)} |"
+
+
+def best_epochs(weights: list[Path]) -> str:
+    """What it would bring to go back to the epoch with the least validation loss, in words."""
+    last, best = [], []
+    for path in weights:
+        with open(path.with_suffix(".csv"), newline="") as file:
+            epochs = [(float(one["val_loss"]), float(one["val_accuracy"])) for one in csv.DictReader(file)]
+        last.append(epochs[-1][1])
+        best.append(min(epochs)[1])
+    return (
+        f"Improved recipe's accuracy as it trained, uncalibrated: {spread(last, '.3f')} after the last epoch, "
+        f"{spread(best, '.3f')} after the one with the least validation loss."
+    )
 
 
 def main() -> None:
@@ -82,25 +137,36 @@ def main() -> None:
     p.add_argument("--data", type=Path, metavar="DIR", required=True, help="folder with train/ and validation/")
     p.add_argument("--parts", type=int, nargs="+", choices=[1, 2, 3], default=[1, 2, 3], help="default: 1 2 3")
     p.add_argument("--seeds", type=seed_number, nargs="+", metavar="N", default=[0, 1, 2], help="default: 0 1 2")
+    p.add_argument("--photos", type=positive_int, metavar="N", help="only the first N of each class and split")
     runs = project_path("weights/ablation")
     p.add_argument("--runs", type=Path, metavar="DIR", default=runs, help="where runs are kept (default: %(default)s)")
     args = p.parse_args()
+    title, flags = args.data.name, f"--data {args.data.as_posix()}"
+    if args.photos:
+        title, flags = f"{title}, {args.photos} photos a class", f"{flags} --photos {args.photos}"
+    folder = args.runs / title.replace(", ", "_").replace(" ", "_")
+    data = args.data
+    if args.photos:
+        data = folder / "photos"
+        if not data.exists():
+            beside = folder / "photos.part"
+            shutil.rmtree(beside, ignore_errors=True)
+            linked_photos(args.data, beside, dict.fromkeys(("train", "validation"), args.photos)).rename(data)
     for part in args.parts:
         lines = [
             f"{machine()}.",
-            f"`python benchmarks/ablation.py --data {args.data.as_posix()} --parts {part}`",
+            f"`python benchmarks/ablation.py {flags} --parts {part}`",
             "",
             "| the improved recipe with | seeds | validation accuracy | log loss | calibration error |",
             "|---|---|---|---|---|",
         ]
-        for title, changes in CHANGES[part].items():
-            abouts = [trained(args.data, args.runs / args.data.name, part, seed, changes) for seed in args.seeds]
-            scores = [
-                spread([about.scores[f"val_{score}"] for about in abouts], ".3f")
-                for score in ("accuracy", "loss", "calibration_error")
-            ]
-            lines.append(f"| {title} | {len(abouts)} | {' | '.join(scores)} |")
-            write_section(TABLE, HEADING, f"{args.data.name}, part {part}", lines)
+        best = ""
+        for change, (settings, which) in CHANGES[part].items():
+            photos = changed_photos(data, which, folder / which / "data")
+            weights = [trained(photos, folder / which, part, seed, settings) for seed in args.seeds]
+            lines.append(row(change, weights))
+            best = best or best_epochs(weights)
+            write_section(TABLE, HEADING, f"{title}, part {part}", [*lines, "", best])
 
 
 if __name__ == "__main__":
