@@ -1,6 +1,6 @@
 """How much faster than the texts' own code path the tutorial is, measured side by side.
 
-    python benchmarks/speed.py --data ../shared/datasets/cats_vs_dogs          about an hour and a half
+    python benchmarks/speed.py --data ../shared/datasets/cats_vs_dogs          about 40 minutes
     python benchmarks/speed.py --data ../shared/datasets/cats_vs_dogs --quick  under 10 minutes, on fewer photos
 
 Every figure is the median of several rounds in which the two take turns (ABAB), each as a process of its own that is
