@@ -29,6 +29,7 @@ settings = {  # the texts' numbers, and those of --recipe improved
     "light": (0.0, 0.15),  # ... lighter or darker, ...
     "contrast": (0.0, 0.2),  # ... with more or less contrast, ...
     "erase": (0.0, 0.3),  # ... and every other one with a rectangle of up to 0.3 of the side missing
+    "mix": (0.0, 0.4),  # each view blended with another, and its label too: mixup's alpha, 0 for none
     "dropout": (0.5, 0.3),  # share of the last features that each step does without
     "learning_rate": (0.001, 0.001),
     "weight_decay": (None, 0.1),
@@ -56,7 +57,7 @@ def main() -> None:
     from tutorial.answers import judge
     from tutorial.augmentation import Augmentation, Batches, augmentation, warp
     from tutorial.backend import keras
-    from tutorial.networks import loss_function, small_convnet
+    from tutorial.networks import accuracy, loss_function, small_convnet, targets
     from tutorial.pictures import save_jpeg, save_sheet
     from tutorial.training import Outcome, class_weights, fading_steps, prepare, print_found, save_outcome, train
 
@@ -83,14 +84,15 @@ def main() -> None:
         optimizer = keras.optimizers.RMSprop(s.learning_rate)
     else:
         optimizer = fading_steps(s, len(train_pixels))
-    network.compile(optimizer=optimizer, loss=loss_function(classes, s.smoothing), metrics=["accuracy"])
+    network.compile(optimizer=optimizer, loss=loss_function(classes, s.smoothing), metrics=[accuracy])
     print(f"small convnet: {network.count_params():,} parameters, all of them learnt from these photos")
 
     # ---- Training ------------------------------------------------------------------------------
     # Each epoch sees new views of the training photos. The validation photos are never augmented:
     # they stand for the photos that the model will be asked about.
-    training = Batches(train_pixels, train_files.labels, s.batch_size, augmentation(s), args.seed)
-    validation = Batches(validation_pixels, validation_files.labels, s.batch_size)
+    labels, validation_labels = (targets(files.labels, classes) for files in (train_files, validation_files))
+    training = Batches(train_pixels, labels, s.batch_size, augmentation(s), args.seed, mix=s.mix)
+    validation = Batches(validation_pixels, validation_labels, s.batch_size)
     weights = class_weights(train_files) if s.balance else None
     history = train(network, training, validation, s.epochs, class_weight=weights)
 

@@ -48,7 +48,7 @@ def main() -> None:
     from tutorial.calibration import class_probabilities
     from tutorial.familiarity import familiarity
     from tutorial.features import bottleneck_features
-    from tutorial.networks import loss_function, top_model, vgg16_base
+    from tutorial.networks import loss_function, targets, top_model, vgg16_base
     from tutorial.training import Outcome, class_weights, fading_steps, prepare, print_found, save_outcome, train
 
     start = time.monotonic()
@@ -76,7 +76,7 @@ def main() -> None:
     # ---- The top model -------------------------------------------------------------------------
     classes = len(train_files.class_names)
     top = top_model(train_features[0].shape[1:], classes, s.average_places, s.dropout)
-    labels = np.tile(train_files.labels, len(train_features))
+    labels = np.concatenate([targets(train_files.labels, classes)] * len(train_features))
     if args.recipe == "tutorial":
         optimizer = keras.optimizers.RMSprop(s.learning_rate)
     else:
@@ -84,7 +84,7 @@ def main() -> None:
     top.compile(optimizer=optimizer, loss=loss_function(classes, s.smoothing), metrics=["accuracy"])
     print(f"top model: {top.count_params():,} parameters, learnt from these photos")
     training = np.concatenate(train_features) if s.mirrored else train_features[0], labels
-    validation = validation_features[0], validation_files.labels
+    validation = validation_features[0], targets(validation_files.labels, classes)
     weights = class_weights(train_files) if s.balance else None
     history = train(top, training, validation, s.epochs, s.batch_size, weights)
 

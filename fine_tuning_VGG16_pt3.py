@@ -75,6 +75,7 @@ def main() -> None:
         freeze_first_blocks,
         loss_function,
         split_after_first_blocks,
+        targets,
         top_model,
         vgg16_base,
         with_top,
@@ -111,9 +112,10 @@ def main() -> None:
 
     # ---- Training ------------------------------------------------------------------------------
     # Augmentation is back, since block 5 sees the photos and no longer only their features.
-    preprocessing, labels = about.preprocessing, train_files.labels
+    preprocessing = about.preprocessing
+    labels, validation_labels = (targets(files.labels, classes) for files in (train_files, validation_files))
     training = Batches(train_pixels, labels, s.batch_size, augmentation(s), args.seed, preprocessing)
-    validation = Batches(validation_pixels, validation_files.labels, s.batch_size, preprocessing=preprocessing)
+    validation = Batches(validation_pixels, validation_labels, s.batch_size, preprocessing=preprocessing)
     # The frozen blocks always say the same of the same view, so they are asked once, and training goes on from
     # what they said: their weights are in `network` all the same, and so is what block 5 and the top learn.
     s.views = min(s.views, s.epochs)

@@ -113,3 +113,20 @@ def test_an_epoch_depends_on_seed_and_epoch_alone():
     assert np.array_equal(second_batch(1, 2), second_batch(1, 2))
     assert not np.array_equal(second_batch(1, 2), second_batch(1, 1))
     assert not np.array_equal(second_batch(1, 2), second_batch(2, 2))
+
+
+def test_mixed_photos_and_labels_have_the_same_shares():
+    """Each photo a class of its own, so that the mixed labels say how much of which photo a mixed photo must be."""
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 6, 6, 3), np.uint8)
+    batches = Batches(pixels, np.eye(40, dtype=np.float32), 16, Augmentation(), seed=2, mix=0.4)
+    order, own = batches.order, []
+    for index in range(3):
+        photos, labels = batches[index]
+        assert labels == pytest.approx(batches[index][1]) and labels.sum(axis=1) == pytest.approx(1)
+        assert photos == pytest.approx(np.einsum("bn,nhwc->bhwc", labels, pixels / 255), abs=1e-5)
+        here = order[16 * index : 16 * (index + 1)]
+        assert set(np.flatnonzero(labels.sum(axis=0))) == set(here)
+        own += labels[np.arange(len(here)), here].tolist()
+    assert 0.5 <= min(own) < 0.75 and 0.75 < np.mean(own) < 0.95  # Beta(0.4, 0.4): 0.86 on average, 1 for itself
+    batches.on_epoch_end()
+    assert sorted(batches[0][1].max(axis=1)) != pytest.approx(sorted(own[:16]))

@@ -164,11 +164,20 @@ def test_label_smoothing_by_hand():
     """0.1 over three classes: the right one is to get 0.9 + 0.1 / 3."""
     outputs = np.float32([[0.7, 0.2, 0.1]])
     wanted = -(0.9 + 0.1 / 3) * np.log(0.7) - 0.1 / 3 * (np.log(0.2) + np.log(0.1))
-    assert float(networks.loss_function(3, 0.1)(np.float32([0]), outputs)[0]) == pytest.approx(wanted, abs=1e-5)
-    assert float(networks.loss_function(3)(np.float32([0]), outputs)) == pytest.approx(-np.log(0.7), abs=1e-5)
+    first = networks.targets(np.float32([0]), 3)
+    assert first.tolist() == [[1, 0, 0]] and networks.targets([1, 0], 2).tolist() == [1, 0]
+    assert float(networks.loss_function(3, 0.1)(first, outputs)) == pytest.approx(wanted, abs=1e-5)
+    assert float(networks.loss_function(3)(first, outputs)) == pytest.approx(-np.log(0.7), abs=1e-5)
     assert float(networks.loss_function(2)(np.float32([[1]]), np.float32([[0.7]]))) == pytest.approx(
         -np.log(0.7), abs=1e-5
     )
+
+
+def test_the_accuracy_of_mixed_photos_is_that_of_the_larger_share():
+    two = networks.accuracy(np.float32([0.8, 0.3, 1, 0.6]), np.float32([[0.9], [0.2], [0.4], [0.7]]))
+    assert np.ravel(two).tolist() == [1, 1, 0, 1]
+    three = networks.accuracy(np.float32([[0.6, 0, 0.4], [0, 1, 0]]), np.float32([[0.5, 0.2, 0.3], [0.5, 0.4, 0.1]]))
+    assert np.ravel(three).tolist() == [1, 0]
 
 
 def test_steps_grow_for_an_epoch_and_fade_to_nothing():

@@ -4,6 +4,8 @@ out comes float32 (n, 1), the probability of the second in alphabetical order, f
 import re
 from pathlib import Path
 
+import numpy as np
+
 from tutorial.backend import keras, tf
 from tutorial.command_line import RECIPES
 from tutorial.imagenet import imagenet_weights
@@ -23,8 +25,15 @@ def _answer(classes: int) -> keras.layers.Layer:
     return layers.Dense(classes, activation="softmax", dtype="float32")
 
 
+def targets(labels: np.ndarray, classes: int) -> np.ndarray:
+    """What a network should say of each photo, whose labels are 0, 1, ...: float32, (n,) for two classes, the
+    probability of the second, and for more (n, classes), one for each."""
+    labels = np.asarray(labels, np.float32)
+    return labels if classes == 2 else np.eye(classes, dtype=np.float32)[np.int64(labels)]
+
+
 def loss_function(classes: int, smoothing: float = 0.0) -> keras.losses.Loss:
-    """The cross-entropy of labels 0, 1, ... and what a network's last layer says, a mean over the photos.
+    """The cross-entropy of :func:`targets` and what a network's last layer says, a mean over the photos.
 
     Args:
         classes: two or more.
@@ -32,14 +41,15 @@ def loss_function(classes: int, smoothing: float = 0.0) -> keras.losses.Loss:
     """
     if classes == 2:
         return keras.losses.BinaryCrossentropy(label_smoothing=smoothing)
-    if not smoothing:
-        return keras.losses.SparseCategoricalCrossentropy()
+    return keras.losses.CategoricalCrossentropy(label_smoothing=smoothing)
 
-    def smoothed(labels: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
-        labels = tf.one_hot(tf.cast(tf.reshape(labels, (-1,)), tf.int32), classes)
-        return keras.losses.categorical_crossentropy(labels, outputs, label_smoothing=smoothing)
 
-    return smoothed
+def accuracy(targets: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
+    """A metric for ``compile``: whether the class with the highest probability is the target's; of two that are
+    mixed, the one there is more of."""
+    if outputs.shape[-1] == 1:
+        return keras.metrics.binary_accuracy(keras.ops.round(targets), outputs)
+    return keras.metrics.categorical_accuracy(targets, outputs)
 
 
 def small_convnet(image_size: int, classes: int = 2, recipe: str = TUTORIAL, dropout: float = 0.5) -> keras.Model:
