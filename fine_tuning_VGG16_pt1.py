@@ -19,7 +19,7 @@ image_size = 150  # pixels a side; every photo is squeezed into this square
 preview_count = 20  # views of one photo that are saved to look at
 
 settings = {  # the texts' numbers, and those of --recipe improved
-    "epochs": (30, 60),  # times that every training photo is seen
+    "epochs": (30, 100),  # times that every training photo is seen
     "batch_size": (16, 32),  # photos a step
     "rotation": (0.0, 15.0),  # training views: turned by up to so many degrees, ...
     "shift": (0.0, 0.1),  # ... shifted by up to a tenth, ...
