@@ -5,8 +5,8 @@ to go on but the photos themselves. Two things hold back the overfitting that so
 augmentation, which shows the network a slightly different view of each photo every time, and
 dropout, which keeps it from leaning on any one feature. It is the baseline that parts 2 and 3 beat.
 
-    data/train/<class>/*.jpg            the photos to learn from, one folder for each of two classes
-    data/validation/<class>/*.jpg       others of the same two classes, to see how well it learnt
+    data/train/<class>/*.jpg            the photos to learn from, one folder for each of two classes or more
+    data/validation/<class>/*.jpg       others of the same classes, to see how well it learnt
 """
 
 import sys

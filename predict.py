@@ -31,7 +31,7 @@ def probability(text: str) -> float:
 
 def parse() -> argparse.Namespace:
     """The command line."""
-    p = parser("Tell which of its two classes each photo shows.", "python predict.py photo.jpg --save answer.png")
+    p = parser("Tell which of its classes each photo shows.", "python predict.py photo.jpg --save answer.png")
     p.add_argument("photos", nargs="+", type=Path, metavar="PHOTO", help="photos, or folders of them")
     p.add_argument("--weights", type=Path, metavar="FILE", help="weights of one part (default: the best there are)")
     text = (
