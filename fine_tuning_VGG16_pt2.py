@@ -25,6 +25,7 @@ settings = {  # the texts' numbers, and those of --recipe improved
     "fade": (None, True),  # steps grow in the first epoch and then fade to nothing
     "average": (None, 0.99),  # of each weight over the last hundred steps or so, rather than where it happens to be
     "balance": (None, True),  # a class with fewer photos counts as much as one with more
+    "enlarged": (None, 224),  # pixels a side that VGG16 sees: what it learnt from
     "average_places": (False, True),  # the top model sees averages over the photo's places, and not each place
     "own_preprocessing": (None, True),  # colours as VGG16 learnt them, and not as 0 to 1
     "mirrored": (False, True),  # train on mirror images too, and answer with the mean of a photo's and its mirror's
@@ -48,7 +49,7 @@ def main() -> None:
     from tutorial.calibration import class_probabilities
     from tutorial.familiarity import familiarity
     from tutorial.features import bottleneck_features
-    from tutorial.networks import loss_function, targets, top_model, vgg16_base
+    from tutorial.networks import averaging, loss_function, targets, top_model, vgg16_base
     from tutorial.training import Outcome, class_weights, fading_steps, prepare, print_found, save_outcome, train
 
     start = time.monotonic()
@@ -57,7 +58,9 @@ def main() -> None:
     # ---- Bottleneck features -------------------------------------------------------------------
     # No augmentation here, and no shuffling: the features stay in the order of their labels. The improved recipe
     # asks about each photo's mirror image too, the one view that costs the photo nothing.
-    base = vgg16_base(image_size)
+    base = vgg16_base(image_size, enlarged=s.enlarged)
+    if s.average_places:  # the top model begins with the averages, so they are all that has to be kept
+        base = averaging(base)
     preprocessing = VGG16 if s.own_preprocessing else RESCALE
 
     def features(files: PhotoFiles) -> tuple[list[np.ndarray], PhotoFiles]:
@@ -65,17 +68,17 @@ def main() -> None:
         for mirrored in (False, True) if s.mirrored else (False,):
             kept = args.weights_dir / f"bottleneck_features_{files.folder.name}{'_mirrored' * mirrored}.npz"
             one, used = bottleneck_features(base, files, kept, preprocessing, mirrored)
-            # Where the top model begins with averages over the places, they are all that has to stay in memory.
-            found.append(one.mean(axis=(1, 2), keepdims=True) if s.average_places else one)
+            found.append(one)
         return found, used
 
     train_features, train_files = features(train_files)
     validation_features, validation_files = features(validation_files)
-    print(f"bottleneck features: {' x '.join(map(str, base.output_shape[1:]))} numbers a photo")
+    shape = base.output_shape[1:]
+    print(f"bottleneck features: {' x '.join(map(str, shape))} numbers a photo")
 
     # ---- The top model -------------------------------------------------------------------------
     classes = len(train_files.class_names)
-    top = top_model(train_features[0].shape[1:], classes, s.average_places, s.dropout)
+    top = top_model(shape, classes, s.average_places, s.dropout)
     labels = np.concatenate([targets(train_files.labels, classes)] * len(train_features))
     if args.recipe == "tutorial":
         optimizer = keras.optimizers.RMSprop(s.learning_rate)

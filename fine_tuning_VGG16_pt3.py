@@ -100,8 +100,9 @@ def main() -> None:
 
     # ---- The network: VGG16, and part 2's top model on it --------------------------------------
     classes = len(train_files.class_names)
-    base = vgg16_base(image_size)
-    s.average_places = bool(about.settings.get("average_places"))  # as in part 2
+    # Its size and its top are those of part 2.
+    s.enlarged, s.average_places = about.settings.get("enlarged"), bool(about.settings.get("average_places"))
+    base = vgg16_base(image_size, enlarged=s.enlarged)
     top = top_model(base.output_shape[1:], classes, s.average_places, s.dropout)
     load_weights(top, top_weights)
     network = with_top(base, top)

@@ -4,10 +4,11 @@ import math
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from tutorial.backend import keras
 from tutorial.imagenet import LAYERS, imagenet_weights
-from tutorial.networks import freeze_first_blocks, small_convnet, top_model, vgg16_base, with_top
+from tutorial.networks import averaging, freeze_first_blocks, small_convnet, top_model, vgg16_base, with_top
 
 STORED_SUM, STORED_STRONGEST, STORED_MAXIMUM = 706.114, 155, 9.40106  # of the ramp below
 
@@ -67,6 +68,19 @@ def test_base_is_vgg16_of_plain_layers_with_the_imagenet_weights():
     expected = plain.predict_on_batch(photos)
     assert expected.std() > 0.01
     assert vgg16_base(64).predict_on_batch(photos) == pytest.approx(expected, abs=1e-5)
+
+
+def test_enlarged_photos_are_what_pillow_enlarges():
+    photos = np.random.default_rng(0).random((2, 64, 64, 3), np.float32)
+    larger = np.empty((2, 96, 96, 3), np.float32)
+    for photo, channel in np.ndindex(2, 3):
+        one = Image.fromarray(photos[photo, :, :, channel])  # mode F
+        larger[photo, :, :, channel] = np.asarray(one.resize((96, 96), Image.Resampling.BILINEAR))
+    expected = vgg16_base(96).predict_on_batch(larger)
+    features = vgg16_base(64, enlarged=96).predict_on_batch(photos)
+    assert features.shape == (2, 3, 3, 512) and features == pytest.approx(expected, abs=1e-4)
+    averages = averaging(vgg16_base(64, enlarged=96)).predict_on_batch(photos)
+    assert averages.shape == (2, 1, 1, 512) and averages[:, 0, 0] == pytest.approx(expected.mean((1, 2)), abs=1e-4)
 
 
 def test_features_of_a_known_picture():

@@ -11,11 +11,12 @@ from pathlib import Path
 from types import SimpleNamespace
 
 RECIPES = ("tutorial", "improved")  # the texts' numbers; and what answers the limitations that they name
-LIMITS = {  # of the settings that are no share, 0 to 1; rotation is in degrees
+LIMITS = {  # of the settings that are no share, 0 to 1
     "epochs": (1, math.inf),
     "batch_size": (1, math.inf),
     "views": (0, math.inf),
     "blocks": (1, 4),
+    "enlarged": (32, math.inf),
     "rotation": (0, 180),
 }
 Settings = dict[str, tuple]  # a part's settings: name: (its value in the first recipe, in the second)

@@ -73,12 +73,12 @@ def bottleneck_features(
         TutorialError: no photo of a class can be read, or the file cannot be written.
     """
     image_size = base.input_shape[1]
-    settings = f"{image_size} {preprocessing} {mirrored}"
+    seen, shape = base.get_layer("block1_conv1").output.shape[1:3], base.output_shape[1:]
+    settings = f"{image_size} {seen} {shape} {preprocessing} {mirrored}"
     digests = _digests(files, settings)
     kept = _kept(path, files, digests)
     if kept is not None:
         return kept
-    shape = base.output_shape[1:]
     needed = len(files.paths) * 4 * int(np.prod(shape))  # float32
     what, otherwise = f"the features of {len(files.paths)} photos", "the next run will compute them again"
     keep = has_room(path.parent, needed, what, otherwise)

@@ -92,17 +92,22 @@ def small_convnet(image_size: int, classes: int = 2, recipe: str = TUTORIAL, dro
     )
 
 
-def vgg16_base(image_size: int, imagenet: bool = True) -> keras.Model:
+def vgg16_base(image_size: int, imagenet: bool = True, enlarged: int | None = None) -> keras.Model:
     """VGG16 (Simonyan & Zisserman, 2014) without its three dense layers: 14,714,688 parameters.
 
     Args:
         image_size: pixels a side, at least 32.
         imagenet: load the ImageNet weights; without them the network is there to be filled from a file.
+        enlarged: pixels a side to which the photos are enlarged first (bilinear), the improved recipe's. VGG16 learnt
+            from photos of 224 x 224: in smaller ones everything is smaller than what it knows.
 
     Returns:
-        A model from (n, size, size, 3) to the bottleneck features, (n, size // 32, size // 32, 512).
+        A model from (n, size, size, 3) to the bottleneck features, (n, h, w, 512): h and w are a 32nd of the size that
+        VGG16 sees, rounded down.
     """
-    base = keras.applications.VGG16(include_top=False, weights=None, input_shape=(image_size, image_size, 3))
+    photos = keras.Input((image_size, image_size, 3))
+    seen = layers.Resizing(enlarged, enlarged)(photos) if enlarged else photos
+    base = keras.applications.VGG16(include_top=False, weights=None, input_tensor=seen)
     if imagenet:
         base.set_weights(imagenet_weights())
     if not tf.config.list_physical_devices("GPU"):  # a GPU's own library does it already
@@ -110,6 +115,11 @@ def vgg16_base(image_size: int, imagenet: bool = True) -> keras.Model:
             if isinstance(layer, layers.Conv2D) and layer.kernel.shape[2] >= 256:
                 layer.convolution_op = convolution  # which Keras calls for the layer's sums: the same, sooner
     return base
+
+
+def averaging(base: keras.Model) -> keras.Model:
+    """The base with its features averaged over their places: (n, 1, 1, 512)."""
+    return keras.Model(base.input, layers.GlobalAveragePooling2D(keepdims=True)(base.output))
 
 
 def top_model(
@@ -198,7 +208,8 @@ def load_network(path: Path, about: About) -> keras.Model:
         network = small_convnet(about.image_size, classes, about.recipe)
         load_weights(network, path)
         return network
-    base = vgg16_base(about.image_size, imagenet=about.model == "bottleneck_fc_model")
+    enlarged = about.settings.get("enlarged")
+    base = vgg16_base(about.image_size, about.model == "bottleneck_fc_model", enlarged)
     top = top_model(base.output_shape[1:], classes, bool(about.settings.get("average_places")))
     network = with_top(base, top)
     load_weights(top if about.model == "bottleneck_fc_model" else network, path)
