@@ -53,7 +53,7 @@ CHANGES: dict[int, dict[str, Row]] = {  # of each part: what is changed, and how
     2: EVERYWHERE
     | {
         "no mirror images": (["mirrored=False"], ""),
-        "photos at their 150 pixels, not enlarged": (["enlarged=150"], ""),
+        "photos enlarged to VGG16's 224 pixels": (["enlarged=224"], ""),
         "the texts' top: Flatten and 256, not averages": (["average_places=False"], ""),
         "the texts' 1/255 instead of VGG16's preprocessing": (["own_preprocessing=False"], ""),
     },

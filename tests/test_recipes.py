@@ -10,7 +10,7 @@ import pytest
 from conftest import history, paint, run, run_part
 
 from tutorial import networks
-from tutorial.backend import keras, tf
+from tutorial.backend import keras
 from tutorial.imagenet import imagenet_weights
 from tutorial.photos import as_vgg16_learnt, find_photos, find_test, read_photo
 from tutorial.training import class_weights, fading_steps
@@ -48,14 +48,14 @@ def test_weights_files_say_how_they_were_made(improved):
 
 
 def plain_network(model, weights):
-    """From photo, enlarged for VGG16, to probabilities, put together here."""
+    """From photo to probabilities, put together here."""
     if model == "small_convnet":
         network = networks.small_convnet(150, 3, "improved")
         network.load_weights(weights)
         return network
-    base = keras.applications.VGG16(include_top=False, weights=None, input_shape=(224, 224, 3))
+    base = keras.applications.VGG16(include_top=False, weights=None, input_shape=(150, 150, 3))
     base.set_weights(imagenet_weights())
-    top = networks.top_model((7, 7, 512), 3, average_places=True)
+    top = networks.top_model((4, 4, 512), 3, average_places=True)
     network = networks.with_top(base, top)
     (top if model == "bottleneck_fc_model" else network).load_weights(weights)
     return network
@@ -75,7 +75,6 @@ def test_predict_answers_as_the_network_and_the_file_say(improved, model):
         inputs = photo / np.float32(255)
         if model != "small_convnet":
             inputs = keras.applications.vgg16.preprocess_input(np.float32(photo))
-            inputs = tf.image.resize(inputs, (224, 224)).numpy()
         outputs = (network.predict(inputs, verbose=0) + network.predict(inputs[:, :, ::-1], verbose=0))[0] / 2
         calibrated = np.float64(outputs) ** (1 / about.temperature) * np.exp(about.offsets)
         calibrated /= calibrated.sum()

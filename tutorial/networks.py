@@ -98,15 +98,15 @@ def vgg16_base(image_size: int, imagenet: bool = True, enlarged: int | None = No
     Args:
         image_size: pixels a side, at least 32.
         imagenet: load the ImageNet weights; without them the network is there to be filled from a file.
-        enlarged: pixels a side to which the photos are enlarged first (bilinear), the improved recipe's. VGG16 learnt
-            from photos of 224 x 224: in smaller ones everything is smaller than what it knows.
+        enlarged: pixels a side to which the photos are enlarged first (bilinear). VGG16 learnt from photos of 224 x 224:
+            in smaller ones everything is smaller than what it knows.
 
     Returns:
         A model from (n, size, size, 3) to the bottleneck features, (n, h, w, 512): h and w are a 32nd of the size that
         VGG16 sees, rounded down.
     """
     photos = keras.Input((image_size, image_size, 3))
-    seen = layers.Resizing(enlarged, enlarged)(photos) if enlarged else photos
+    seen = photos if enlarged in (None, image_size) else layers.Resizing(enlarged, enlarged)(photos)
     base = keras.applications.VGG16(include_top=False, weights=None, input_tensor=seen)
     if imagenet:
         base.set_weights(imagenet_weights())
