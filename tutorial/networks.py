@@ -98,8 +98,8 @@ def vgg16_base(image_size: int, imagenet: bool = True, enlarged: int | None = No
     Args:
         image_size: pixels a side, at least 32.
         imagenet: load the ImageNet weights; without them the network is there to be filled from a file.
-        enlarged: pixels a side to which the photos are enlarged first (bilinear). VGG16 learnt from photos of 224 x 224:
-            in smaller ones everything is smaller than what it knows.
+        enlarged: pixels a side to which the photos are enlarged first (bilinear). VGG16 learnt from photos of
+            224 x 224; in smaller ones everything is smaller than what it knows.
 
     Returns:
         A model from (n, size, size, 3) to the bottleneck features, (n, h, w, 512): h and w are a 32nd of the size that
