@@ -105,9 +105,11 @@ def vgg16_base(image_size: int, imagenet: bool = True, enlarged: int | None = No
         A model from (n, size, size, 3) to the bottleneck features, (n, h, w, 512): h and w are a 32nd of the size that
         VGG16 sees, rounded down.
     """
-    photos = keras.Input((image_size, image_size, 3))
-    seen = photos if enlarged in (None, image_size) else layers.Resizing(enlarged, enlarged)(photos)
-    base = keras.applications.VGG16(include_top=False, weights=None, input_tensor=seen)
+    shape = (image_size, image_size, 3)
+    begin = {"input_shape": shape}
+    if enlarged not in (None, image_size):
+        begin = {"input_tensor": layers.Resizing(enlarged, enlarged)(keras.Input(shape))}
+    base = keras.applications.VGG16(include_top=False, weights=None, **begin)
     if imagenet:
         base.set_weights(imagenet_weights())
     if not tf.config.list_physical_devices("GPU"):  # a GPU's own library does it already
