@@ -99,10 +99,10 @@ def main() -> None:
     # ---- What came of it -----------------------------------------------------------------------
     # The validation photos have chosen (the settings, how sure to be), so they flatter the model a little. Test
     # photos, where there are any, are looked at here for the first time.
-    sets = {"train": (train_pixels, train_files), "validation": (validation_pixels, validation_files)}
+    sets = {"validation": (validation_pixels, validation_files)}
     if test_files:
         sets["test"] = load_photos(test_files, image_size)
-    files = [used for _, used in sets.values()]
+    files = [train_files, *(used for _, used in sets.values())]
     judged = judge(network, sets, RESCALE, args.recipe, s.mirrored)
     outcome = Outcome("small_convnet", "Part 1: small convnet", network, history, files, *judged, RESCALE, s.mirrored)
     save_outcome(outcome, image_size, args, s, start)

@@ -52,7 +52,8 @@ def judge(
 
     Args:
         network: from photo to probability.
-        sets: the pixels, uint8 (n, size, size, 3), and files of "train", "validation" and perhaps "test".
+        sets: the pixels, uint8 (n, size, size, 3), and files of "validation" and perhaps "test", and of "train" where
+            the network is one that can tell what is unlike them: the convnet, which knows nothing else, cannot.
         preprocessing: a key of ``photos.PREPROCESSING``.
         recipe: the texts' ends here; the improved one also remembers its training photos.
         mirrored: see :func:`ask`.
@@ -66,7 +67,7 @@ def judge(
         for split, (pixels, _) in sets.items()
         if split != "train"
     }
-    if recipe == RECIPES[0]:
+    if recipe == RECIPES[0] or "train" not in sets:
         return answers, None
     pixels, files = sets["train"]
     return answers, familiarity(ask(network, pixels, preprocessing, False)[1], files.labels)
