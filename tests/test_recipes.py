@@ -128,7 +128,7 @@ def test_what_is_unlike_the_training_photos_is_said(improved, tmp_path):
     assert lines[0].endswith("; unlike any training photo")
     assert sum("unlike" in line for line in lines[1:]) <= 2
     done = run("predict.py", noise, "--weights", weights / FILES["small_convnet"][0])
-    assert done.returncode == 0 and "noise.png: " in done.stdout and "unlike" not in done.stdout  # it cannot tell
+    assert done.returncode == 0 and "noise.png: " in done.stdout and "; unlike" not in done.stdout  # it cannot tell
 
 
 def test_ten_classes(tmp_path):
