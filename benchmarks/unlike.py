@@ -47,7 +47,7 @@ def main() -> None:
     p = parser(
         "Measure what is flagged as unlike.", "python benchmarks/unlike.py --weights FILE --known DIR --others DIR"
     )
-    p.add_argument("--weights", type=Path, nargs="+", metavar="FILE", required=True, help="of part 2 or 3 of the improved recipe")
+    p.add_argument("--weights", type=Path, nargs="+", metavar="FILE", required=True, help="improved, of part 2 or 3")
     p.add_argument("--known", type=Path, metavar="DIR", required=True, help="photos of the model's own classes")
     p.add_argument("--others", type=Path, nargs="+", metavar="DIR", default=[], help="photos of something else")
     args = p.parse_args()
