@@ -103,8 +103,9 @@ def main() -> None:
     if test_files:
         sets["test"] = load_photos(test_files, image_size)
     files = [train_files, *(used for _, used in sets.values())]
-    judged = judge(network, sets, RESCALE, args.recipe, s.mirrored)
-    outcome = Outcome("small_convnet", "Part 1: small convnet", network, history, files, *judged, RESCALE, s.mirrored)
+    judged = judge(network, sets, RESCALE, s.mirrored)
+    title = "Part 1: small convnet"
+    outcome = Outcome("small_convnet", title, network, history, files, judged, mirrored=s.mirrored)
     save_outcome(outcome, image_size, args, s, start)
     print(f"next: python fine_tuning_VGG16_pt2.py{same_choices(args)}")
 

@@ -68,7 +68,7 @@ def main() -> None:
     image_size = about.image_size
 
     # Only now, since TensorFlow takes seconds to load and a wrong flag should not.
-    from tutorial.answers import judge
+    from tutorial.answers import judge, known_photos
     from tutorial.augmentation import Batches, augmentation
     from tutorial.backend import keras
     from tutorial.networks import (
@@ -138,21 +138,15 @@ def main() -> None:
     # ---- What came of it -----------------------------------------------------------------------
     # The validation photos have chosen (the settings, how sure to be), so they flatter the model a little. Test
     # photos, where there are any, are looked at here for the first time.
-    sets = {"train": (train_pixels, train_files), "validation": (validation_pixels, validation_files)}
+    sets = {"validation": (validation_pixels, validation_files)}
     if test_files:
         sets["test"] = load_photos(test_files, image_size)
-    files = [used for _, used in sets.values()]
-    judged = judge(network, sets, preprocessing, args.recipe, s.mirrored)
-    outcome = Outcome(
-        "fine_tuned_vgg16",
-        "Part 3: fine-tuned VGG16",
-        network,
-        history,
-        files,
-        *judged,
-        preprocessing,
-        s.mirrored,
-    )
+    files = [train_files, *(used for _, used in sets.values())]
+    judged, known = judge(network, sets, preprocessing, s.mirrored), None
+    if args.recipe != "tutorial":
+        known = known_photos(network, train_pixels, train_files, preprocessing)
+    title = "Part 3: fine-tuned VGG16"
+    outcome = Outcome("fine_tuned_vgg16", title, network, history, files, judged, known, preprocessing, s.mirrored)
     save_outcome(outcome, image_size, args, s, start)
     print(f"next: python predict.py --weights {args.weights_dir / FILES['fine_tuned_vgg16'][0]} PHOTO")
 

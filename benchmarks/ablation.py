@@ -12,6 +12,8 @@ import csv
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # so that this script finds tutorial/
@@ -67,28 +69,32 @@ CHANGES: dict[int, dict[str, Row]] = {  # of each part: what is changed, and how
 }
 
 
-def changed_photos(data: Path, which: str, folder: Path) -> Path:
-    """The photos of a row, made in the folder if they are not there yet."""
-    if not which:
-        return data
+def made_whole(folder: Path, make: Callable[[Path], object]) -> Path:
+    """The folder, which ``make`` fills beside its place if it is not there yet, so that it is whole or absent."""
     if not folder.exists():
         beside = folder.with_name(f"{folder.name}.part")
         shutil.rmtree(beside, ignore_errors=True)
-        for split in ("train", "validation"):
-            for name in class_folders(data / split):
-                (beside / split / name).mkdir(parents=True)
-                photos = files_below(data / split / name)
-                if which == FEW and split == "train" and name == class_folders(data / split)[-1]:
-                    photos = photos[::3]
-                for photo in photos:
-                    there = beside / split / name / photo.name
-                    if which == FEW:
-                        there.symlink_to(photo.resolve())
-                    else:
-                        small = open_photo(photo).resize((SIZE, SIZE), Image.Resampling.NEAREST)
-                        small.save(there.with_suffix(".png"))
+        make(beside)
         beside.rename(folder)
     return folder
+
+
+def change_photos(data: Path, which: str, folder: Path) -> None:
+    """Make the photos of a row: shrunk to the nearest pixel, or fewer of the last class to train on."""
+    for split in ("train", "validation"):
+        names = class_folders(data / split)
+        for name in names:
+            (folder / split / name).mkdir(parents=True)
+            photos = files_below(data / split / name)
+            if which == FEW and split == "train" and name == names[-1]:
+                photos = photos[::3]
+            for photo in photos:
+                there = folder / split / name / photo.name
+                if which == FEW:
+                    there.symlink_to(photo.resolve())
+                else:
+                    small = open_photo(photo).resize((SIZE, SIZE), Image.Resampling.NEAREST)
+                    small.save(there.with_suffix(".png"))
 
 
 def trained(data: Path, folder: Path, part: int, seed: int, changes: list[str]) -> Path:
@@ -148,11 +154,8 @@ def main() -> None:
     folder = args.runs / title.replace(", ", "_").replace(" ", "_")
     data = args.data
     if args.photos:
-        data = folder / "photos"
-        if not data.exists():
-            beside = folder / "photos.part"
-            shutil.rmtree(beside, ignore_errors=True)
-            linked_photos(args.data, beside, dict.fromkeys(("train", "validation"), args.photos)).rename(data)
+        counts = dict.fromkeys(("train", "validation"), args.photos)
+        data = made_whole(folder / "photos", lambda beside: linked_photos(args.data, beside, counts))
     for part in args.parts:
         lines = [
             f"{machine()}.",
@@ -163,7 +166,9 @@ def main() -> None:
         ]
         best = ""
         for change, (settings, which) in CHANGES[part].items():
-            photos = changed_photos(data, which, folder / which / "data")
+            photos = data
+            if which:
+                photos = made_whole(folder / which / "data", partial(change_photos, data, which))
             weights = [trained(photos, folder / which, part, seed, settings) for seed in args.seeds]
             lines.append(row(change, weights))
             best = best or best_epochs(weights)

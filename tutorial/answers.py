@@ -6,7 +6,6 @@ import numpy as np
 
 from tutorial.backend import keras
 from tutorial.calibration import calibrated, class_probabilities
-from tutorial.command_line import RECIPES
 from tutorial.familiarity import Familiarity, familiarity
 from tutorial.networks import load_network, with_features
 from tutorial.photos import PREPROCESSING, PhotoFiles
@@ -42,35 +41,23 @@ def ask(
 
 
 def judge(
-    network: keras.Model,
-    sets: dict[str, tuple[np.ndarray, PhotoFiles]],
-    preprocessing: str,
-    recipe: str,
-    mirrored: bool,
-) -> tuple[dict[str, np.ndarray], Familiarity | None]:
-    """What a newly trained network answers for the photos that it was not trained on, and what those looked like.
+    network: keras.Model, sets: dict[str, tuple[np.ndarray, PhotoFiles]], preprocessing: str, mirrored: bool
+) -> dict[str, np.ndarray]:
+    """What a newly trained network answers for each set of photos that it was not trained on: see :func:`ask`.
 
     Args:
         network: from photo to probability.
-        sets: the pixels, uint8 (n, size, size, 3), and files of "validation" and perhaps "test", and of "train" where
-            the network is one that can tell what is unlike them: the convnet, which knows nothing else, cannot.
+        sets: the pixels, uint8 (n, size, size, 3), and files of "validation" and perhaps "test".
         preprocessing: a key of ``photos.PREPROCESSING``.
-        recipe: the texts' ends here; the improved one also remembers its training photos.
         mirrored: see :func:`ask`.
-
-    Returns:
-        The answers for "validation" and "test", and what is familiar to the network.
     """
     network = with_features(network)
-    answers = {
-        split: ask(network, pixels, preprocessing, mirrored)[0]
-        for split, (pixels, _) in sets.items()
-        if split != "train"
-    }
-    if recipe == RECIPES[0] or "train" not in sets:
-        return answers, None
-    pixels, files = sets["train"]
-    return answers, familiarity(ask(network, pixels, preprocessing, False)[1], files.labels)
+    return {split: ask(network, pixels, preprocessing, mirrored)[0] for split, (pixels, _) in sets.items()}
+
+
+def known_photos(network: keras.Model, pixels: np.ndarray, files: PhotoFiles, preprocessing: str) -> Familiarity:
+    """What is familiar to a newly trained network: its training photos, uint8 (n, size, size, 3)."""
+    return familiarity(ask(with_features(network), pixels, preprocessing, False)[1], files.labels)
 
 
 class TrainedNetwork:

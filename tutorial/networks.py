@@ -173,8 +173,8 @@ def split_after_first_blocks(base: keras.Model, trained: int = 1) -> tuple[keras
         trained: how many blocks, 1 to 4.
 
     Returns:
-        A model from photos (n, size, size, 3) to the last frozen block's output, (n, size // 16, size // 16, 512) for
-        block 4, and one from there to the bottleneck features, (n, size // 32, size // 32, 512).
+        A model from photos (n, size, size, 3) to the last frozen block's output, and one from there to the bottleneck
+        features, (n, h, w, 512).
     """
     between = base.get_layer(f"block{VGG16_BLOCKS - trained}_pool").output
     return keras.Model(base.input, between, name="frozen_blocks"), keras.Model(between, base.output, name="last_blocks")
