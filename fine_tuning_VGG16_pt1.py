@@ -10,7 +10,6 @@ dropout, which keeps it from leaning on any one feature. It is the baseline that
 """
 
 import sys
-import time
 
 from tutorial.command_line import part_parser, part_settings, run, same_choices
 from tutorial.photos import RESCALE, find_photos, find_test, load_photos
@@ -55,14 +54,15 @@ def main() -> None:
     import numpy as np
 
     from tutorial.answers import judge
-    from tutorial.augmentation import Augmentation, Batches, augmentation, warp
+    from tutorial.augmentation import Augmentation, augmentation, warp
     from tutorial.backend import keras
+    from tutorial.batches import PhotoBatches
+    from tutorial.checkpoint import Checkpoint
     from tutorial.networks import accuracy, loss_function, small_convnet, targets
     from tutorial.pictures import save_jpeg, save_sheet
     from tutorial.training import Outcome, class_weights, fading_steps, prepare, print_found, save_outcome, train
 
-    start = time.monotonic()
-    print_found((train_files, validation_files, test_files), prepare(args.seed))
+    print_found((train_files, validation_files, test_files), prepare(args))
     train_pixels, train_files = load_photos(train_files, image_size)
     validation_pixels, validation_files = load_photos(validation_files, image_size)
 
@@ -91,10 +91,11 @@ def main() -> None:
     # Each epoch sees new views of the training photos. The validation photos are never augmented:
     # they stand for the photos that the model will be asked about.
     labels, validation_labels = (targets(files.labels, classes) for files in (train_files, validation_files))
-    training = Batches(train_pixels, labels, s.batch_size, augmentation(s), args.seed, mix=s.mix)
-    validation = Batches(validation_pixels, validation_labels, s.batch_size)
+    training = PhotoBatches(train_pixels, labels, s.batch_size, augmentation(s), args.seed, mix=s.mix)
+    validation = PhotoBatches(validation_pixels, validation_labels, s.batch_size)
+    checkpoint = Checkpoint(args, "small_convnet", s, training, validation)
     weights = class_weights(train_files) if s.balance else None
-    history = train(network, training, validation, s.epochs, class_weight=weights)
+    history = train(network, training, validation, s.epochs, checkpoint, weights)
 
     # ---- What came of it -----------------------------------------------------------------------
     # The validation photos have chosen (the settings, how sure to be), so they flatter the model a little. Test
@@ -106,7 +107,7 @@ def main() -> None:
     judged = judge(network, sets, RESCALE, s.mirrored)
     title = "Part 1: small convnet"
     outcome = Outcome("small_convnet", title, network, history, files, judged, mirrored=s.mirrored)
-    save_outcome(outcome, image_size, args, s, start)
+    save_outcome(outcome, image_size, args, s, checkpoint)
     print(f"next: python fine_tuning_VGG16_pt2.py{same_choices(args)}")
 
 

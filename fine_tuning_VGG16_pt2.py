@@ -8,7 +8,6 @@ that the photos cannot be augmented, since each has just one set of features.
 """
 
 import sys
-import time
 
 from tutorial.command_line import part_parser, part_settings, run, same_choices
 from tutorial.photos import RESCALE, VGG16, PhotoFiles, find_photos, find_test
@@ -25,7 +24,7 @@ settings = {  # the texts' numbers, and those of --recipe improved
     "fade": (None, True),  # steps grow in the first epoch and then fade to nothing
     "average": (None, 0.99),  # of each weight over the last hundred steps or so, rather than where it happens to be
     "balance": (None, True),  # a class with fewer photos counts as much as one with more
-    "enlarged": (None, 150),  # pixels a side that VGG16 sees; it learnt from 224, which takes 2.2 times as long
+    "enlarged": (None, 224),  # pixels a side of a second look at each photo: the size that VGG16 learnt from
     "average_places": (False, True),  # the top model sees averages over the photo's places, and not each place
     "own_preprocessing": (None, True),  # colours as VGG16 learnt them, and not as 0 to 1
     "mirrored": (False, True),  # train on mirror images too, and answer with the mean of a photo's and its mirror's
@@ -46,29 +45,32 @@ def main() -> None:
     import numpy as np
 
     from tutorial.backend import keras
+    from tutorial.batches import Batches
     from tutorial.calibration import class_probabilities
+    from tutorial.checkpoint import Checkpoint
     from tutorial.familiarity import familiarity
     from tutorial.features import bottleneck_features
-    from tutorial.networks import averaging, loss_function, targets, top_model, vgg16_base
+    from tutorial.networks import averaging, looks, loss_function, targets, top_model, vgg16_base
     from tutorial.training import Outcome, class_weights, fading_steps, prepare, print_found, save_outcome, train
 
-    start = time.monotonic()
-    print_found((train_files, validation_files, test_files), prepare(args.seed))
+    print_found((train_files, validation_files, test_files), prepare(args))
 
     # ---- Bottleneck features -------------------------------------------------------------------
-    # No augmentation here, and no shuffling: the features stay in the order of their labels. The improved recipe
-    # asks about each photo's mirror image too, the one view that costs the photo nothing.
-    base = vgg16_base(image_size, enlarged=s.enlarged)
+    # No augmentation here, and no shuffling: the features stay in the order of their labels. The improved recipe looks
+    # at each photo's mirror image too, and at both enlarged: four sets of features a photo.
+    base = vgg16_base(image_size)
     if s.average_places:  # the top model begins with the averages, so they are all that has to be kept
         base = averaging(base)
     preprocessing = VGG16 if s.own_preprocessing else RESCALE
 
     def features(files: PhotoFiles) -> tuple[list[np.ndarray], PhotoFiles]:
         found = []
-        for mirrored in (False, True) if s.mirrored else (False,):
-            kept = args.weights_dir / f"bottleneck_features_{files.folder.name}{'_mirrored' * mirrored}.npz"
-            one, used = bottleneck_features(base, files, kept, preprocessing, mirrored)
-            found.append(one)
+        for number, look in enumerate(looks(base, s.enlarged)):
+            for mirrored in (False, True) if s.mirrored else (False,):
+                name = f"{files.folder.name}{'_enlarged' * number}{'_mirrored' * mirrored}"
+                kept = args.weights_dir / f"bottleneck_features_{name}.npz"
+                one, used = bottleneck_features(look, files, kept, preprocessing, mirrored)
+                found.append(one)
         return found, used
 
     train_features, train_files = features(train_files)
@@ -86,10 +88,12 @@ def main() -> None:
         optimizer = fading_steps(s, len(labels))
     top.compile(optimizer=optimizer, loss=loss_function(classes, s.smoothing), metrics=["accuracy"])
     print(f"top model: {top.count_params():,} parameters, learnt from these photos")
-    training = np.concatenate(train_features) if s.mirrored else train_features[0], labels
-    validation = validation_features[0], targets(validation_files.labels, classes)
+    learnt_from = np.concatenate(train_features) if len(train_features) > 1 else train_features[0]
+    training = Batches(learnt_from, labels, s.batch_size, args.seed)
+    validation = Batches(validation_features[0], targets(validation_files.labels, classes), s.batch_size)
+    checkpoint = Checkpoint(args, "bottleneck_fc_model", s, training, validation)
     weights = class_weights(train_files) if s.balance else None
-    history = train(top, training, validation, s.epochs, s.batch_size, weights)
+    history = train(top, training, validation, s.epochs, checkpoint, weights)
 
     # ---- What came of it -----------------------------------------------------------------------
     # The validation photos have chosen (the settings, how sure to be), so they flatter the model a little. Test
@@ -106,7 +110,7 @@ def main() -> None:
         known = familiarity(train_features[0].mean(axis=(1, 2)), train_files.labels)
     title = "Part 2: top model on bottleneck features"
     outcome = Outcome("bottleneck_fc_model", title, top, history, files, judged, known, preprocessing, s.mirrored)
-    save_outcome(outcome, image_size, args, s, start)
+    save_outcome(outcome, image_size, args, s, checkpoint)
     print(f"next: python fine_tuning_VGG16_pt3.py{same_choices(args)}")
 
 

@@ -10,7 +10,6 @@ the steps are small: plain SGD at a learning rate of 0.0001.
 
 import math
 import sys
-import time
 
 from tutorial.command_line import TutorialError, count_or_zero, defaults, part_parser, part_settings, run, same_choices
 from tutorial.photos import find_photos, find_test, load_photos
@@ -69,9 +68,12 @@ def main() -> None:
 
     # Only now, since TensorFlow takes seconds to load and a wrong flag should not.
     from tutorial.answers import judge, known_photos
-    from tutorial.augmentation import Batches, augmentation
+    from tutorial.augmentation import augmentation
     from tutorial.backend import keras
+    from tutorial.batches import PhotoBatches
+    from tutorial.checkpoint import Checkpoint
     from tutorial.networks import (
+        averaging,
         freeze_first_blocks,
         loss_function,
         split_after_first_blocks,
@@ -92,20 +94,21 @@ def main() -> None:
     )
     from tutorial.views import kept_views
 
-    start = time.monotonic()
-    print_found((train_files, validation_files, test_files), prepare(args.seed))
+    print_found((train_files, validation_files, test_files), prepare(args))
     use_tensor_cores()
     train_pixels, train_files = load_photos(train_files, image_size)
     validation_pixels, validation_files = load_photos(validation_files, image_size)
 
     # ---- The network: VGG16, and part 2's top model on it --------------------------------------
     classes = len(train_files.class_names)
-    # Its size and its top are those of part 2.
+    # Its looks at a photo and its top are those of part 2.
     s.enlarged, s.average_places = about.settings.get("enlarged"), bool(about.settings.get("average_places"))
-    base = vgg16_base(image_size, enlarged=s.enlarged)
+    base = vgg16_base(image_size)
+    if s.average_places:
+        base = averaging(base)
     top = top_model(base.output_shape[1:], classes, s.average_places, s.dropout)
     load_weights(top, top_weights)
-    network = with_top(base, top)
+    network = with_top(base, top, s.enlarged)
     freeze_first_blocks(base, s.blocks)  # before compile, which takes note of what is trainable
     trained = sum(math.prod(weight.shape) for weight in network.trainable_weights)
     blocks = "block 5" if s.blocks == 1 else f"the last {s.blocks} blocks"
@@ -115,16 +118,16 @@ def main() -> None:
     # Augmentation is back, since block 5 sees the photos and no longer only their features.
     preprocessing = about.preprocessing
     labels, validation_labels = (targets(files.labels, classes) for files in (train_files, validation_files))
-    training = Batches(train_pixels, labels, s.batch_size, augmentation(s), args.seed, preprocessing)
-    validation = Batches(validation_pixels, validation_labels, s.batch_size, preprocessing=preprocessing)
+    training = PhotoBatches(train_pixels, labels, s.batch_size, augmentation(s), args.seed, preprocessing)
+    validation = PhotoBatches(validation_pixels, validation_labels, s.batch_size, preprocessing=preprocessing)
+    checkpoint = Checkpoint(args, "fine_tuned_vgg16", s, training, validation, top.get_weights())
     # The frozen blocks always say the same of the same view, so they are asked once, and training goes on from
     # what they said: their weights are in `network` all the same, and so is what block 5 and the top learn.
     s.views = min(s.views, s.epochs)
-    frozen, last_blocks = split_after_first_blocks(base, s.blocks)
+    frozen, trained_part = split_after_first_blocks(base, top, s.blocks, s.enlarged)
     kept = kept_views(frozen, training, validation, s.views, args.weights_dir / "frozen_blocks")
     if kept:
         training, validation = kept
-        trained_part = with_top(last_blocks, top)
     else:
         s.views, trained_part = 0, network
     if args.recipe == "tutorial":
@@ -133,7 +136,7 @@ def main() -> None:
         optimizer = fading_steps(s, len(labels))
     trained_part.compile(optimizer=optimizer, loss=loss_function(classes, s.smoothing), metrics=["accuracy"])
     weights = class_weights(train_files) if s.balance else None
-    history = train(trained_part, training, validation, s.epochs, class_weight=weights)
+    history = train(trained_part, training, validation, s.epochs, checkpoint, weights)
 
     # ---- What came of it -----------------------------------------------------------------------
     # The validation photos have chosen (the settings, how sure to be), so they flatter the model a little. Test
@@ -147,7 +150,7 @@ def main() -> None:
         known = known_photos(network, train_pixels, train_files, preprocessing)
     title = "Part 3: fine-tuned VGG16"
     outcome = Outcome("fine_tuned_vgg16", title, network, history, files, judged, known, preprocessing, s.mirrored)
-    save_outcome(outcome, image_size, args, s, start)
+    save_outcome(outcome, image_size, args, s, checkpoint)
     print(f"next: python predict.py --weights {args.weights_dir / FILES['fine_tuned_vgg16'][0]} PHOTO")
 
 

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from tutorial.augmentation import Augmentation, Batches, warp
+from tutorial.augmentation import Augmentation, warp
+from tutorial.batches import PhotoBatches
 
 
 def slow_warp(photo: np.ndarray, matrix: np.ndarray) -> np.ndarray:
@@ -78,7 +79,7 @@ def numbered(count: int) -> tuple[np.ndarray, np.ndarray]:
 
 def test_training_batches_hold_every_photo_once_with_its_label():
     pixels, labels = numbered(19)
-    batches = Batches(pixels, labels, 5, Augmentation(shear=0.2, zoom=0.2, flip=True), seed=1)
+    batches = PhotoBatches(pixels, labels, 5, Augmentation(shear=0.2, zoom=0.2, flip=True), seed=1)
     orders = []
     for _ in range(2):
         seen = [batches[i] for i in range(len(batches))]
@@ -94,7 +95,7 @@ def test_training_batches_hold_every_photo_once_with_its_label():
 
 def test_validation_batches_are_in_order_and_untouched():
     pixels = np.random.default_rng(0).integers(0, 256, (7, 8, 8, 3)).astype(np.uint8)
-    batches = Batches(pixels, np.arange(7, dtype=np.float32), 3)
+    batches = PhotoBatches(pixels, np.arange(7, dtype=np.float32), 3)
     for _ in range(2):
         assert np.array_equal(np.concatenate([batches[i][0] for i in range(3)]), pixels * np.float32(1 / 255))
         assert np.concatenate([batches[i][1] for i in range(3)]).tolist() == list(range(7))
@@ -105,7 +106,7 @@ def test_an_epoch_depends_on_seed_and_epoch_alone():
     pixels = np.random.default_rng(0).integers(0, 256, (6, 8, 8, 3)).astype(np.uint8)
 
     def second_batch(seed: int, epochs: int) -> np.ndarray:
-        batches = Batches(pixels, np.zeros(6, np.float32), 3, Augmentation(zoom=0.2), seed)
+        batches = PhotoBatches(pixels, np.zeros(6, np.float32), 3, Augmentation(zoom=0.2), seed)
         for _ in range(epochs):
             batches.on_epoch_end()
         return batches[1][0]
@@ -118,7 +119,7 @@ def test_an_epoch_depends_on_seed_and_epoch_alone():
 def test_mixed_photos_and_labels_have_the_same_shares():
     """Each photo a class of its own, so that the mixed labels say how much of which photo a mixed photo must be."""
     pixels = np.random.default_rng(0).integers(0, 256, (40, 6, 6, 3), np.uint8)
-    batches = Batches(pixels, np.eye(40, dtype=np.float32), 16, Augmentation(), seed=2, mix=0.4)
+    batches = PhotoBatches(pixels, np.eye(40, dtype=np.float32), 16, Augmentation(), seed=2, mix=0.4)
     order, own = batches.order, []
     for index in range(3):
         photos, labels = batches[index]

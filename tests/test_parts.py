@@ -87,7 +87,11 @@ def test_the_saved_files_explain_themselves(trained):
 
 
 def test_nothing_half_written_is_left(trained):
-    assert not [path for path in trained.weights.rglob("*") if path.name.startswith(".")]
+    assert not [
+        path
+        for path in trained.weights.rglob("*")
+        if path.name.startswith(".writing") or path.name.endswith(".unfinished")
+    ]
 
 
 @pytest.mark.parametrize(("part", "epochs"), [(1, 2), (2, 5), (3, 1)])

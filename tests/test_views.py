@@ -3,9 +3,17 @@
 import numpy as np
 import pytest
 
-from tutorial.augmentation import Augmentation, Batches, warp
+from tutorial.augmentation import Augmentation, warp
 from tutorial.backend import keras, tf
-from tutorial.networks import freeze_first_blocks, split_after_first_blocks, top_model, vgg16_base, with_top
+from tutorial.batches import PhotoBatches
+from tutorial.networks import (
+    averaging,
+    freeze_first_blocks,
+    split_after_first_blocks,
+    top_model,
+    vgg16_base,
+    with_top,
+)
 from tutorial.views import kept_views
 
 AUGMENTATION = Augmentation(shear=0.2, zoom=0.2, flip=True)
@@ -25,32 +33,60 @@ def sets():
     colours = rng.integers(0, 256, (26, 5, 5, 3))
     pixels = np.uint8(np.kron(colours, np.ones((1, 16, 16, 1))))
     labels = np.float32(rng.integers(0, 2, 26))
-    training = Batches(pixels[:19], labels[:19], 5, AUGMENTATION, seed=3)
-    return training, Batches(pixels[19:], labels[19:], 5)
+    training = PhotoBatches(pixels[:19], labels[:19], 5, AUGMENTATION, seed=3)
+    return training, PhotoBatches(pixels[19:], labels[19:], 5)
+
+
+def features_alone(base):
+    """In the place of a top model: what goes in comes out."""
+    return keras.Sequential([keras.Input(base.output_shape[1:]), keras.layers.Identity()])
 
 
 @pytest.mark.parametrize(("trained", "places"), [(1, 5), (2, 10), (4, 40)])
 def test_the_two_halves_are_the_whole(base, trained, places):
     photos = np.random.default_rng(1).random((3, 80, 80, 3), np.float32)
-    frozen, last = split_after_first_blocks(base, trained)
-    assert frozen.output_shape[1:3] == (places, places)
+    top = top_model(base.output_shape[1:])
+    frozen, last = split_after_first_blocks(base, top, trained)
+    assert frozen.outputs[0].shape[1:3] == (places, places)
     halves = last.predict_on_batch(frozen.predict_on_batch(photos))
-    assert halves == pytest.approx(base.predict_on_batch(photos), abs=1e-5)
+    assert halves == pytest.approx(with_top(base, top).predict_on_batch(photos), abs=1e-5)
     assert not frozen.trainable_weights
     own = {id(weight) for layer in base.layers if layer.name.startswith("block5_") for weight in layer.weights}
-    assert {id(weight) for weight in last.trainable_weights} == own and len(own) == 6
+    assert {id(weight) for weight in last.trainable_weights} - {id(weight) for weight in top.weights} == own
+    assert len(own) == 6
+
+
+def test_the_two_halves_are_the_whole_with_enlarged_photos_too(base, tmp_path):
+    """The mean of what plain calls say of the photos as they are and enlarged; and the same through kept outputs."""
+    averaged = averaging(base)
+    top = top_model((1, 1, 512), average_places=True)
+    pixels = np.random.default_rng(1).integers(0, 256, (11, 80, 80, 3)).astype(np.uint8)
+    photos = pixels / np.float32(255)
+    larger = keras.layers.Resizing(96, 96)(photos).numpy()
+    plain = keras.applications.VGG16(include_top=False, weights=None, input_shape=(96, 96, 3), pooling="avg")
+    plain.set_weights(base.get_weights())
+    answers = [top(averaged(photos)), top(plain(larger)[:, None, None])]
+    expected = (answers[0] + answers[1]).numpy() / 2
+    assert np.abs(answers[0] - answers[1]).max() > 1e-3
+    assert with_top(averaged, top, 96).predict_on_batch(photos) == pytest.approx(expected, abs=1e-5)
+    frozen, trained_part = split_after_first_blocks(averaged, top, 1, 96)
+    assert len(with_top(averaged, top, 96).trainable_weights) == len(trained_part.trainable_weights) == 8
+    batches = PhotoBatches(pixels, np.zeros(11, np.float32), 4)
+    kept, _ = kept_views(frozen, batches, batches, 1, tmp_path)
+    got = np.concatenate([trained_part.predict_on_batch(kept[i][0]) for i in range(3)])
+    assert got == pytest.approx(expected, abs=0.01)  # kept as float16
 
 
 def test_a_kept_view_is_what_the_plain_network_sees(base, sets, tmp_path):
     """Each photo's view drawn again by hand and sent through the plain base, against block 5 on what was kept."""
     training, validation = sets
-    frozen, last = split_after_first_blocks(base)
+    frozen, last = split_after_first_blocks(base, features_alone(base))
     kept, kept_validation = kept_views(frozen, training, validation, 3, tmp_path)
     expected = []
     for number in range(3):
         views = []
         for first in (0, 8, 16):  # portions of 8 photos
-            some = training.pixels[first : first + 8]
+            some = training.arrays[first : first + 8]
             views.append(warp(some, AUGMENTATION.matrices(len(some), np.random.default_rng([3, number, first]))))
         expected.append(base.predict_on_batch(np.concatenate(views) / np.float32(255)))
     assert np.abs(expected[0] - expected[1]).max() > 100 * HALF  # other views, other features
@@ -59,20 +95,20 @@ def test_a_kept_view_is_what_the_plain_network_sees(base, sets, tmp_path):
         assert sorted(order) == list(range(19))
         got = [kept[i] for i in range(len(kept))]
         assert np.concatenate([labels for _, labels in got]).tolist() == training.labels[order].tolist()
-        features = last.predict_on_batch(np.concatenate([inputs for inputs, _ in got]))
+        features = last.predict_on_batch(np.concatenate([inputs for (inputs,), _ in got]))
         wanted = expected[epoch % 3][order]
         assert np.abs(features - wanted).max() < 4 * HALF * wanted.max()
         kept.on_epoch_end()
-    features = last.predict_on_batch(np.concatenate([kept_validation[i][0] for i in range(2)]))
-    wanted = base.predict_on_batch(validation.pixels / np.float32(255))
+    features = last.predict_on_batch(np.concatenate([kept_validation[i][0][0] for i in range(2)]))
+    wanted = base.predict_on_batch(validation.arrays / np.float32(255))
     assert np.abs(features - wanted).max() < 4 * HALF * wanted.max()
 
 
 def test_gradients_behind_the_kept_outputs_are_the_plain_networks(base, sets, tmp_path):
     training, validation = sets
-    frozen, last = split_after_first_blocks(base)
     top = top_model(base.output_shape[1:])
-    whole, behind = with_top(base, top), with_top(last, top)
+    frozen, behind = split_after_first_blocks(base, top)
+    whole = with_top(base, top)
     kept, _ = kept_views(frozen, training, validation, 1, tmp_path)
     photos = np.concatenate([training.view(np.arange(f, min(f + 8, 19)), 0, f) for f in (0, 8, 16)])[kept.order[:5]]
     inputs, labels = kept[0]
@@ -91,9 +127,9 @@ def test_gradients_behind_the_kept_outputs_are_the_plain_networks(base, sets, tm
 
 def test_outputs_are_reused_for_the_same_photos_and_settings_alone(base, sets, tmp_path, capsys):
     training, validation = sets
-    frozen, _ = split_after_first_blocks(base)
+    frozen, _ = split_after_first_blocks(base, features_alone(base))
 
-    def keep(training: Batches, views: int) -> tuple[int, str]:
+    def keep(training: PhotoBatches, views: int) -> tuple[int, str]:
         before = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
         kept_views(frozen, training, validation, views, tmp_path)
         after = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
@@ -107,9 +143,9 @@ def test_outputs_are_reused_for_the_same_photos_and_settings_alone(base, sets, t
     assert written == 1 and "reusing" in said  # only the view that was missing
     weaker = Augmentation(shear=0.2)
     for changed in (
-        Batches(training.pixels, training.labels, 5, AUGMENTATION, seed=4),
-        Batches(training.pixels, training.labels, 5, weaker, seed=4),
-        Batches(training.pixels // 2, training.labels, 5, weaker, seed=4),
+        PhotoBatches(training.arrays, training.labels, 5, AUGMENTATION, seed=4),
+        PhotoBatches(training.arrays, training.labels, 5, weaker, seed=4),
+        PhotoBatches(training.arrays // 2, training.labels, 5, weaker, seed=4),
     ):
         written, _ = keep(changed, 2)
         assert written == 2  # the validation photos are still the same
@@ -119,7 +155,7 @@ def test_outputs_are_reused_for_the_same_photos_and_settings_alone(base, sets, t
 def test_too_little_disk_means_fresh_views(base, sets, tmp_path, capsys):
     """More views than any disk has room for."""
     training, validation = sets
-    frozen, _ = split_after_first_blocks(base)
+    frozen, _ = split_after_first_blocks(base, features_alone(base))
     assert kept_views(frozen, training, validation, 10**6, tmp_path) is None
     said = capsys.readouterr().out
     assert "are free" in said and "fresh view every epoch" in said

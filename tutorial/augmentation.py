@@ -3,7 +3,7 @@
 A view is one affine warp (rotation, shift, shear, zoom, flip) about the photo's centre; what it
 uncovers at the edges is filled with the nearest pixel. The ranges mean what they meant in the
 texts, Keras 1's ``ImageDataGenerator``, shear in radians included. Beyond the texts, a view may
-be lighter or darker, have more or less contrast, and lack a rectangle; and batches may mix photos.
+be lighter or darker, have more or less contrast, and lack a rectangle.
 """
 
 from dataclasses import dataclass, fields
@@ -12,7 +12,6 @@ from types import SimpleNamespace
 import numpy as np
 
 from tutorial.backend import keras
-from tutorial.photos import PREPROCESSING, RESCALE
 
 
 @dataclass(frozen=True)
@@ -100,73 +99,3 @@ def warp(photos: np.ndarray, matrices: np.ndarray) -> np.ndarray:
             fill_mode="nearest",
         )
     )
-
-
-def _blend(some: np.ndarray, others: np.ndarray, shares: np.ndarray) -> np.ndarray:
-    """As much of each as its share says, and the rest from the other."""
-    shares = shares.reshape(-1, *[1] * (some.ndim - 1))
-    return shares * some + (1 - shares) * others
-
-
-class Batches(keras.utils.PyDataset):
-    """Preprocessed batches for ``fit``: shuffled and augmented for training, in order and untouched for validation.
-
-    A batch is ``(photos, labels)``: float32 (b, size, size, 3), in 0..1 where they are rescaled, and float32 (b,) or
-    (b, classes). The last one may be smaller. What epoch ``e`` looks like depends on the seed and ``e`` alone.
-
-    With ``mix``, each photo is blended with another of its batch, and its label likewise, the photo's own share being
-    the larger one: H. Zhang et al., mixup: Beyond Empirical Risk Minimization (2018). ``mix`` is their alpha: the
-    shares are drawn from Beta(alpha, alpha), so that 0.4 blends a little most of the time, and 1 evenly by any amount.
-    """
-
-    def __init__(
-        self,
-        pixels: np.ndarray,
-        labels: np.ndarray,
-        batch_size: int,
-        augmentation: Augmentation | None = None,
-        seed: int = 0,
-        preprocessing: str = RESCALE,
-        mix: float = 0.0,
-    ) -> None:
-        # Two threads make batches ahead. With one, Keras leaves that to tf.data, whose autotuning thread holds up
-        # the start of about every second epoch for up to ten seconds on a machine of two cores.
-        super().__init__(workers=2)
-        assert len(pixels) == len(labels)
-        self.pixels, self.labels, self.batch_size = pixels, labels, batch_size
-        self.augmentation, self.seed, self.preprocessing, self.mix = augmentation, seed, preprocessing, mix
-        self.epoch = -1
-        self.on_epoch_end()
-
-    def __len__(self) -> int:
-        return -(-len(self.pixels) // self.batch_size)
-
-    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        here = self.order[index * self.batch_size : (index + 1) * self.batch_size]
-        inputs, labels = self.inputs(here, index), self.labels[here]
-        if self.mix:
-            rng = np.random.default_rng([self.seed, self.epoch, index, 1])  # another stream than the views'
-            shares, others = rng.beta(self.mix, self.mix, len(here)), rng.permutation(len(here))
-            shares = np.float32(np.maximum(shares, 1 - shares))
-            inputs, labels = (_blend(one, one[others], shares) for one in (inputs, labels))
-        return inputs, labels
-
-    def inputs(self, here: np.ndarray, index: int) -> np.ndarray:
-        """What the network gets of the photos ``here``, batch ``index`` of this epoch."""
-        return self.view(here, self.epoch, index)
-
-    def view(self, here: np.ndarray, *chance: int) -> np.ndarray:
-        """The photos ``here``, preprocessed; where they are augmented, the views drawn from the seed and ``chance``."""
-        pixels = self.pixels[here]
-        if self.augmentation is not None:
-            rng = np.random.default_rng([self.seed, *chance])
-            pixels = warp(pixels, self.augmentation.matrices(len(here), rng))
-            pixels = self.augmentation.relight(pixels, rng)
-        return PREPROCESSING[self.preprocessing](pixels)
-
-    def on_epoch_end(self) -> None:
-        """Draw the next epoch's order; Keras calls this."""
-        self.epoch += 1
-        self.order = np.arange(len(self.pixels))
-        if self.augmentation is not None:
-            np.random.default_rng([self.seed, self.epoch]).shuffle(self.order)

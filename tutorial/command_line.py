@@ -80,6 +80,8 @@ def part_parser(description: str, example: str, settings: Settings) -> argparse.
     add("--seed", type=seed_number, metavar="N", default=0, help="same seed, same machine: same result (default: 0)")
     text = f"folder for everything the part saves (default: {weights}; improved: {weights / RECIPES[1]})"
     add("--weights-dir", type=Path, metavar="DIR", help=text)
+    text = "begin anew, whatever an interrupted run has left"
+    add("--restart", action="store_true", help=text)
     text = "change one of the recipe's settings, which the top of the script lists; may be given again"
     add("--set", action="append", metavar="NAME=VALUE", default=[], help=text)
     return p
@@ -97,7 +99,9 @@ def weights_dir(recipe: str) -> Path:
 
 
 def part_settings(args: argparse.Namespace) -> SimpleNamespace:
-    """The part's settings: those of the recipe, changed by the flags. Also fills in ``args.weights_dir``.
+    """The part's settings: those of the recipe, changed by the flags.
+
+    Also fills in ``args.weights_dir``, and ``args.begun``, ``time.monotonic()`` now.
 
     Raises:
         TutorialError: ``--set`` names no setting, or its value is not of the setting's kind.
@@ -120,6 +124,7 @@ def part_settings(args: argparse.Namespace) -> SimpleNamespace:
             wanted = f"{'a whole number' if kind is int else 'a number'} from {least}"
             wanted = "True or False" if kind is bool else wanted + f" to {most}" * (most < math.inf)
             raise TutorialError(f"--set {text}: {name} takes {wanted}.") from None
+    args.begun = time.monotonic()
     if args.weights_dir is None:
         args.weights_dir = weights_dir(args.recipe)
     return SimpleNamespace(**{**chosen, **flags})
@@ -149,8 +154,10 @@ def run(main: Callable[[], int | None]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except KeyboardInterrupt:
-        print("\nstopped.", file=sys.stderr)
-        return 130
+        words = [word for word in sys.argv if word != "--restart"]
+        print(f"\nstopped; the same command continues: python {shlex.join(words)}", file=sys.stderr, flush=True)
+        sys.stdout.flush()
+        os._exit(130)  # at once: Python would wait for threads that are still busy with a batch
 
 
 def duration(seconds: float) -> str:
@@ -164,17 +171,17 @@ def duration(seconds: float) -> str:
 class ProgressLine:
     """One line on a terminal that counts up and says how long it will still take; silent where output is a file."""
 
-    def __init__(self, what: str, total: int) -> None:
-        self.what, self.total = what, total
+    def __init__(self, what: str, total: int, before: int = 0) -> None:
+        self.what, self.total, self.before = what, total, before  # done by an earlier run
         self.start = self.shown = time.monotonic()
         self.terminal = sys.stdout.isatty()
 
     def update(self, done: int) -> None:
         """Show that ``done`` of ``total`` are finished, at most twice a second."""
         now = time.monotonic()
-        if self.terminal and 0 < done < self.total and now - self.shown > 0.5:
+        if self.terminal and self.before < done < self.total and now - self.shown > 0.5:
             self.shown = now
-            left = (now - self.start) / done * (self.total - done)
+            left = (now - self.start) / (done - self.before) * (self.total - done)
             print(f"\r\x1b[K{self.what}: {done} of {self.total}, {duration(left)} left", end="", flush=True)
 
     def clear(self) -> None:

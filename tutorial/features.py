@@ -1,18 +1,21 @@
 """Bottleneck features: what VGG16 sees in each photo, computed once and kept."""
 
 import hashlib
+import io
 import time
 import zipfile
 from collections.abc import Iterator
+from contextlib import nullcontext
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
 from tutorial.backend import keras
+from tutorial.checkpoint import digest
 from tutorial.command_line import duration
 from tutorial.photos import PREPROCESSING, RESCALE, PhotoFiles, readable_photos
-from tutorial.whole_file import has_room, written_whole
+from tutorial.whole_file import UNFINISHED, continued, has_room, written_whole
 
 PORTION = 8  # photos at a time: larger portions are no faster and take more memory
 
@@ -73,7 +76,8 @@ def bottleneck_features(
         TutorialError: no photo of a class can be read, or the file cannot be written.
     """
     image_size = base.input_shape[1]
-    seen, shape = base.get_layer("block1_conv1").output.shape[1:3], base.output_shape[1:]
+    shape = base.output_shape[1:]
+    seen = [layer.height for layer in base.layers if isinstance(layer, keras.layers.Resizing)] or image_size
     settings = f"{image_size} {seen} {shape} {preprocessing} {mirrored}"
     digests = _digests(files, settings)
     kept = _kept(path, files, digests)
@@ -85,16 +89,32 @@ def bottleneck_features(
     began = time.monotonic()
     features = np.empty((len(files.paths), *shape), np.float32)
     found: list[int] = []
-    # Photos are read as they are needed and not all at once: the features of many take memory enough.
-    for portion in _portions(readable_photos(files, image_size), PORTION):
-        photos = PREPROCESSING[preprocessing]([pixels for _, pixels in portion])
-        here = slice(len(found), len(found) + len(portion))
-        features[here] = base.predict_on_batch(photos[:, :, ::-1] if mirrored else photos)
-        found += [i for i, _ in portion]
+    # What is done goes into a file as it comes, so that a run that is killed does not begin anew. It is named for what
+    # it holds; others like it are of photos that have changed.
+    unfinished = path.with_name(f"{path.stem}_{digest(digests)[:16]}{UNFINISHED}")
+    for old in path.parent.glob(f"{path.stem}_{'?' * 16}{UNFINISHED}"):
+        if old != unfinished:
+            old.unlink()
+    portion_bytes = PORTION * features[:1].nbytes
+    with continued(unfinished, b"", portion_bytes) if keep else nullcontext((io.BytesIO(), 0)) as (file, done):
+        if done:
+            file.seek(0)
+            features[: done * PORTION] = np.frombuffer(file.read(), np.float32).reshape(-1, *shape)
+            print(f"features of {files.folder}: continuing after {done * PORTION} photos")
+        # Photos are read as they are needed and not all at once: the features of many take memory enough.
+        for number, portion in enumerate(_portions(readable_photos(files, image_size), PORTION)):
+            here = slice(len(found), len(found) + len(portion))
+            found += [i for i, _ in portion]
+            if number >= done:
+                photos = PREPROCESSING[preprocessing]([pixels for _, pixels in portion])
+                features[here] = base.predict_on_batch(photos[:, :, ::-1] if mirrored else photos)
+                file.write(features[here].tobytes())
+                file.flush()
     features, used = features[: len(found)], files.only(found)  # row by row the same photos
     print(f"features of {len(found)} photos in {files.folder}: {duration(time.monotonic() - began)}", flush=True)
     if keep:
         photos = np.array([str(photo.relative_to(files.folder)) for photo in used.paths])
         with written_whole(path) as beside:
             np.savez(beside, features=features, labels=used.labels, photos=photos, digests=digests)
+        unfinished.unlink()
     return features, used

@@ -92,24 +92,18 @@ def small_convnet(image_size: int, classes: int = 2, recipe: str = TUTORIAL, dro
     )
 
 
-def vgg16_base(image_size: int, imagenet: bool = True, enlarged: int | None = None) -> keras.Model:
+def vgg16_base(image_size: int, imagenet: bool = True) -> keras.Model:
     """VGG16 (Simonyan & Zisserman, 2014) without its three dense layers: 14,714,688 parameters.
 
     Args:
         image_size: pixels a side, at least 32.
         imagenet: load the ImageNet weights; without them the network is there to be filled from a file.
-        enlarged: pixels a side to which the photos are enlarged first (bilinear). VGG16 learnt from photos of
-            224 x 224; in smaller ones everything is smaller than what it knows.
 
     Returns:
-        A model from (n, size, size, 3) to the bottleneck features, (n, h, w, 512): h and w are a 32nd of the size that
-        VGG16 sees, rounded down.
+        A model from (n, size, size, 3) to the bottleneck features, (n, h, w, 512): h and w are a 32nd of the size,
+        rounded down.
     """
-    shape = (image_size, image_size, 3)
-    begin = {"input_shape": shape}
-    if enlarged not in (None, image_size):
-        begin = {"input_tensor": layers.Resizing(enlarged, enlarged)(keras.Input(shape))}
-    base = keras.applications.VGG16(include_top=False, weights=None, **begin)
+    base = keras.applications.VGG16(include_top=False, weights=None, input_shape=(image_size, image_size, 3))
     if imagenet:
         base.set_weights(imagenet_weights())
     if not tf.config.list_physical_devices("GPU"):  # a GPU's own library does it already
@@ -122,6 +116,28 @@ def vgg16_base(image_size: int, imagenet: bool = True, enlarged: int | None = No
 def averaging(base: keras.Model) -> keras.Model:
     """The base with its features averaged over their places: (n, 1, 1, 512)."""
     return keras.Model(base.input, layers.GlobalAveragePooling2D(keepdims=True)(base.output))
+
+
+def looks(base: keras.Model, enlarged: int | None) -> list[keras.Model]:
+    """The base, and with ``enlarged`` another with the same weights, for which photos are enlarged first.
+
+    VGG16 learnt from photos of 224 x 224; in smaller ones everything is smaller than what it knows best.
+
+    Args:
+        base: with ``enlarged``, from :func:`averaging`, whose features have the same shape whatever the size.
+        enlarged: pixels a side, bilinear.
+    """
+    if enlarged in (None, base.input_shape[1]):
+        return [base]
+    inputs = keras.Input(base.input_shape[1:])
+    outputs = _through(base.layers[1:], layers.Resizing(enlarged, enlarged)(inputs))
+    return [base, keras.Model(inputs, outputs, name="enlarged")]
+
+
+def _through(some: list[keras.layers.Layer], tensor: keras.KerasTensor) -> keras.KerasTensor:
+    for layer in some:
+        tensor = layer(tensor)
+    return tensor
 
 
 def top_model(
@@ -147,9 +163,17 @@ def top_model(
     )
 
 
-def with_top(base: keras.Model, top: keras.Model) -> keras.Model:
-    """The base and the top model on it as one network, from photo to probability."""
-    return keras.Sequential([keras.Input(base.input_shape[1:]), base, top], name="vgg16_with_top")
+def with_top(base: keras.Model, top: keras.Model, enlarged: int | None = None) -> keras.Model:
+    """The base and the top model on it as one network, from photo to probability.
+
+    With ``enlarged``, the mean of what they say of the photo as it is and enlarged, see :func:`looks`.
+    """
+    answers = [top(look(base.input)) for look in looks(base, enlarged)[1:]]
+    return keras.Model(base.input, _mean([top(base.output), *answers]), name="vgg16_with_top")
+
+
+def _mean(answers: list[keras.KerasTensor]) -> keras.KerasTensor:
+    return layers.Average(dtype="float32")(answers) if len(answers) > 1 else answers[0]
 
 
 def freeze_first_blocks(base: keras.Model, trained: int = 1) -> None:
@@ -165,19 +189,28 @@ def freeze_first_blocks(base: keras.Model, trained: int = 1) -> None:
         layer.trainable = number is not None and int(number[1]) > VGG16_BLOCKS - trained
 
 
-def split_after_first_blocks(base: keras.Model, trained: int = 1) -> tuple[keras.Model, keras.Model]:
-    """VGG16's base as two networks over the same weights: the frozen blocks, and those that are trained.
+def split_after_first_blocks(
+    base: keras.Model, top: keras.Model, trained: int = 1, enlarged: int | None = None
+) -> tuple[keras.Model, keras.Model]:
+    """What :func:`with_top` makes, as two networks over the same weights: the frozen blocks, and what is trained.
 
     Args:
-        base: from :func:`vgg16_base`.
-        trained: how many blocks, 1 to 4.
+        base: from :func:`vgg16_base` or :func:`averaging`.
+        top: the top model.
+        trained: how many of the blocks, 1 to 4.
+        enlarged: see :func:`with_top`.
 
     Returns:
-        A model from photos (n, size, size, 3) to the last frozen block's output, and one from there to the bottleneck
-        features, (n, h, w, 512).
+        A model from photos (n, size, size, 3) to the last frozen block's output for each look, and one from there to
+        the probability.
     """
-    between = base.get_layer(f"block{VGG16_BLOCKS - trained}_pool").output
-    return keras.Model(base.input, between, name="frozen_blocks"), keras.Model(between, base.output, name="last_blocks")
+    after = 1 + [layer.name for layer in base.layers].index(f"block{VGG16_BLOCKS - trained}_pool")
+    photos = base.input
+    seen = [photos] if enlarged in (None, photos.shape[1]) else [photos, layers.Resizing(enlarged, enlarged)(photos)]
+    frozen = keras.Model(photos, [_through(base.layers[1:after], one) for one in seen], name="frozen_blocks")
+    between = [keras.Input(output.shape[1:]) for output in frozen.outputs]
+    answers = [top(_through(base.layers[after:], one)) for one in between]
+    return frozen, keras.Model(between, _mean(answers), name="trained_part")
 
 
 def with_features(network: keras.Model) -> keras.Model:
@@ -185,14 +218,11 @@ def with_features(network: keras.Model) -> keras.Model:
 
     VGG16's last features, or the convnet's, averaged over the places of the photo.
     """
-    base = network.layers[-2]
-    if isinstance(base, keras.Model):  # VGG16, and a top model on it
-        outputs, features = network.layers[-1](base.output), base.output
-        inputs = base.input
+    if any(layer.name == "block5_pool" for layer in network.layers):
+        features = network.get_layer("block5_pool").output
     else:
-        last = [layer for layer in network.layers if len(layer.output.shape) == 4][-1]
-        inputs, outputs, features = network.inputs, network.outputs[0], last.output
-    return keras.Model(inputs, [outputs, layers.GlobalAveragePooling2D(dtype="float32")(features)])
+        features = [layer.output for layer in network.layers if len(layer.output.shape) == 4][-1]
+    return keras.Model(network.inputs, [network.outputs[0], layers.GlobalAveragePooling2D(dtype="float32")(features)])
 
 
 def load_network(path: Path, about: About) -> keras.Model:
@@ -210,9 +240,11 @@ def load_network(path: Path, about: About) -> keras.Model:
         network = small_convnet(about.image_size, classes, about.recipe)
         load_weights(network, path)
         return network
-    enlarged = about.settings.get("enlarged")
-    base = vgg16_base(about.image_size, about.model == "bottleneck_fc_model", enlarged)
-    top = top_model(base.output_shape[1:], classes, bool(about.settings.get("average_places")))
-    network = with_top(base, top)
+    base = vgg16_base(about.image_size, about.model == "bottleneck_fc_model")
+    average_places = bool(about.settings.get("average_places"))
+    if average_places:
+        base = averaging(base)
+    top = top_model(base.output_shape[1:], classes, average_places)
+    network = with_top(base, top, about.settings.get("enlarged"))
     load_weights(top if about.model == "bottleneck_fc_model" else network, path)
     return network

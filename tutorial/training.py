@@ -2,6 +2,7 @@
 
 import argparse
 import csv
+import math
 import os
 import time
 from dataclasses import dataclass
@@ -11,20 +12,28 @@ from types import SimpleNamespace
 import numpy as np
 
 from tutorial.backend import keras, tf
+from tutorial.batches import Batches
 from tutorial.calibration import calibrated, calibration_error, fit_calibration, log_loss, reliability, sure_from
+from tutorial.checkpoint import Checkpoint, History
 from tutorial.command_line import RECIPES, ProgressLine, TutorialError, duration
 from tutorial.familiarity import Familiarity
 from tutorial.photos import RESCALE, PhotoFiles
 from tutorial.pictures import save_history_plot, save_reliability_plot
 from tutorial.weights_file import FILES, About, save_weights
-from tutorial.whole_file import written_whole
-
-History = dict[str, list[float]]  # accuracy, loss, val_accuracy, val_loss: a number an epoch
+from tutorial.whole_file import hold, written_whole
 
 
-def prepare(seed: int) -> str:
-    """Seed every source of chance, make TensorFlow's sums repeatable, and say which device the training runs on."""
-    keras.utils.set_random_seed(seed)
+def prepare(args: argparse.Namespace) -> str:
+    """Keep other runs out of the part's folder, seed every source of chance and make TensorFlow's sums repeatable.
+
+    Returns:
+        The device that the training runs on, in words.
+
+    Raises:
+        TutorialError: another run is at work in the folder.
+    """
+    hold(args.weights_dir)
+    keras.utils.set_random_seed(args.seed)
     tf.config.experimental.enable_op_determinism()
     gpus = tf.config.list_physical_devices("GPU")
     if not gpus:
@@ -54,21 +63,35 @@ def print_found(files: tuple[PhotoFiles | None, ...], device: str) -> None:
 
 
 class _Progress(keras.callbacks.Callback):
-    """A line an epoch, and on a terminal a line that moves within the epoch."""
+    """A line an epoch, on a terminal a line that moves within the epoch, and an end to training that went wrong."""
+
+    def __init__(self, before: int) -> None:
+        super().__init__()
+        self.epoch = self.before = before  # epochs that are done
 
     def on_train_begin(self, logs=None) -> None:
         self.epochs, self.steps = self.params["epochs"], self.params["steps"]
         self.start = time.monotonic()
-        self.line = ProgressLine("training step", self.epochs * self.steps)
-        self.epoch = 0
+        self.line = ProgressLine("training step", self.epochs * self.steps, self.before * self.steps)
 
-    def on_train_batch_end(self, batch, logs=None) -> None:
+    def on_train_batch_end(self, batch, logs) -> None:
         self.line.update(self.epoch * self.steps + batch + 1)
+        self.check(logs["loss"])
+
+    def check(self, loss: float) -> None:
+        """Raises TutorialError where the loss is no finite number; what is saved is from before that."""
+        if not math.isfinite(loss):
+            self.line.clear()
+            raise TutorialError(
+                f"the loss is {loss} in epoch {self.epoch + 1}, so the weights are of no use any more and are not "
+                "saved: take smaller steps, with --set learning_rate=..., and --restart."
+            )
 
     def on_epoch_end(self, epoch, logs) -> None:
+        self.check(logs["val_loss"])
         self.epoch = epoch + 1
         self.line.clear()
-        left = (time.monotonic() - self.start) / self.epoch * (self.epochs - self.epoch)
+        left = (time.monotonic() - self.start) / (self.epoch - self.before) * (self.epochs - self.epoch)
         print(
             f"epoch {self.epoch:{len(str(self.epochs))}}/{self.epochs}"
             f"  train: accuracy {logs['accuracy']:.3f}, loss {logs['loss']:.3f}"
@@ -110,45 +133,48 @@ def fading_steps(settings: SimpleNamespace, photos: int) -> keras.optimizers.Opt
 
 def train(
     network: keras.Model,
-    training,
-    validation,
+    training: Batches,
+    validation: Batches,
     epochs: int,
-    batch_size: int | None = None,
+    checkpoint: Checkpoint,
     class_weight: dict[int, float] | None = None,
 ) -> History:
-    """Keras's ``fit`` with our progress lines.
+    """Keras's ``fit`` with our progress lines; goes on where an interrupted run stopped.
 
     Args:
         network: compiled, with the metric ``accuracy``.
-        training: ``augmentation.Batches``, or arrays ``(features, labels)``.
-        validation: likewise; it is never augmented.
+        training: what it learns from.
+        validation: what it is judged by after each epoch; never augmented.
         epochs: passes over the training data.
-        batch_size: for arrays; ``Batches`` have their own.
+        checkpoint: the run's.
         class_weight: from :func:`class_weights`; all photos count the same without.
 
     Returns:
         accuracy, loss (means over the epoch, as it trains), val_accuracy and val_loss (after it).
 
     Raises:
-        TutorialError: the computer ran out of memory.
+        TutorialError: the computer ran out of memory, or the loss is not a finite number any more.
     """
-    data = {"x": training} if isinstance(training, keras.utils.PyDataset) else {"x": training[0], "y": training[1]}
+    checkpoint.restore(network)
+    if checkpoint.epochs == epochs:
+        return checkpoint.history
+    training.go_to(checkpoint.epochs)
     optimizer = getattr(network.optimizer, "inner_optimizer", network.optimizer)  # mixed precision wraps it
     averaged = [keras.callbacks.SwapEMAWeights(swap_on_epoch=True)] if optimizer.use_ema else []
     try:
-        history = network.fit(
-            **data,
+        network.fit(
+            training,
             validation_data=validation,
             epochs=epochs,
-            batch_size=batch_size,
-            shuffle=not isinstance(training, keras.utils.PyDataset),  # Batches shuffle photos themselves
-            callbacks=[_Progress(), *averaged],
+            initial_epoch=checkpoint.epochs,
+            shuffle=False,  # batches are in an order of their own
+            callbacks=[_Progress(checkpoint.epochs), *averaged, checkpoint],
             class_weight=class_weight,
             verbose=0,
         )
     except (MemoryError, tf.errors.ResourceExhaustedError):
         raise TutorialError("there is not enough memory for this training: give a smaller --batch-size.") from None
-    return history.history
+    return checkpoint.history
 
 
 def print_scores(history: History) -> None:
@@ -189,7 +215,7 @@ class Outcome:
 
 
 def save_outcome(
-    outcome: Outcome, image_size: int, args: argparse.Namespace, settings: SimpleNamespace, start: float
+    outcome: Outcome, image_size: int, args: argparse.Namespace, settings: SimpleNamespace, checkpoint: Checkpoint
 ) -> None:
     """The end of every part: print the scores and save the weights file, the history (CSV) and its plot (PNG).
 
@@ -200,12 +226,12 @@ def save_outcome(
         image_size: pixels a side.
         args: the part's flags.
         settings: from :func:`command_line.part_settings`.
-        start: ``time.monotonic()`` when the part began.
+        checkpoint: the run's, which is removed at the end: there is nothing left to continue.
 
     Raises:
         TutorialError: the folder cannot be written to.
     """
-    minutes = (time.monotonic() - start) / 60
+    minutes = checkpoint.seconds / 60
     history, model = outcome.history, outcome.model
     print_scores(history)
     scores = {name: float(values[-1]) for name, values in history.items()}
@@ -250,6 +276,7 @@ def save_outcome(
     )
     weights = args.weights_dir / FILES[model][0]
     save_weights(outcome.network, weights, about, outcome.familiarity)
+    checkpoint.remove()
     print(f"saved {weights}, {table.name} and {plot.name} after {duration(60 * minutes)}")
 
 

@@ -6,34 +6,44 @@ training photo, and block 5 and the top model train on that: the same mathematic
 """
 
 import hashlib
+import io
+import math
 import time
 from pathlib import Path
 
 import numpy as np
 
-from tutorial.augmentation import Batches
 from tutorial.backend import keras, tf
+from tutorial.batches import Batches, PhotoBatches
+from tutorial.checkpoint import digest
 from tutorial.command_line import ProgressLine, TutorialError, duration
-from tutorial.whole_file import has_room, written_whole
+from tutorial.whole_file import UNFINISHED, continued, has_room
 
 PORTION = 8  # photos at a time through the frozen blocks: larger portions are no faster and take more memory
 
 
 class KeptBatches(Batches):
-    """Batches of kept outputs, float32 (b, h, w, c): epoch ``e`` gets the view ``e % views`` of each photo."""
+    """Batches of kept outputs, for each look a float32 (b, h, w, c): epoch ``e`` gets view ``e % views`` of each photo.
 
-    def __init__(self, batches: Batches, paths: list[Path]) -> None:
-        # The labels stand in the photos' place, since only their number is needed: the order is drawn from it.
-        super().__init__(batches.labels, batches.labels, batches.batch_size, batches.augmentation, batches.seed)
-        self.paths = paths
+    Args:
+        batches: of the photos.
+        paths: the views' files.
+        shapes: (h, w, c) of each look's outputs, which lie one behind the other in a file's row.
+    """
 
-    def inputs(self, here: np.ndarray, index: int) -> np.ndarray:
+    def __init__(self, batches: PhotoBatches, paths: list[Path], shapes: list[tuple[int, int, int]]) -> None:
+        super().__init__(batches.arrays, batches.labels, batches.batch_size, batches.seed)
+        self.paths, self.shapes = paths, shapes
+
+    def inputs(self, here: np.ndarray, index: int) -> tuple[np.ndarray, ...]:
         """The kept outputs of the photos ``here``. Mapped anew each time, so that what was read does not pile up."""
-        return np.load(self.paths[self.epoch % len(self.paths)], mmap_mode="r")[here].astype(np.float32)
+        rows = np.load(self.paths[self.epoch % len(self.paths)], mmap_mode="r")[here].astype(np.float32)
+        looks = np.split(rows, np.cumsum([math.prod(shape) for shape in self.shapes])[:-1], axis=1)
+        return tuple(look.reshape(-1, *shape) for look, shape in zip(looks, self.shapes, strict=True))
 
 
 def kept_views(
-    frozen: keras.Model, training: Batches, validation: Batches, views: int, folder: Path
+    frozen: keras.Model, training: PhotoBatches, validation: PhotoBatches, views: int, folder: Path
 ) -> tuple[KeptBatches, KeptBatches] | None:
     """Keep the frozen blocks' output for the views and the validation photos, as .npy files of float16 in a folder.
 
@@ -66,12 +76,13 @@ def kept_views(
     keys = {_key(paths[0]) for _, paths in sets}
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for path in folder.glob("*.npy"):
+        for path in [*folder.glob("*.npy"), *folder.glob(f"*{UNFINISHED}")]:
             if _key(path) not in keys:
                 path.unlink()
     except OSError as error:
         raise TutorialError(f"{folder} cannot be written to ({error.strerror}): name another --weights-dir.") from None
-    row = 2 * int(np.prod(frozen.output_shape[1:]))  # bytes a photo, float16
+    shapes = [output.shape[1:] for output in frozen.outputs]
+    row = 2 * sum(map(math.prod, shapes))  # bytes a photo, float16
     needed = sum(row * len(batches.labels) for batches, paths in sets for path in paths if not path.exists())
     instead = "training on a fresh view every epoch instead, which is slower and needs no disk; --views takes fewer"
     if not has_room(folder, needed, f"the frozen blocks' outputs for {views} views a photo", instead):
@@ -82,14 +93,19 @@ def kept_views(
                 _keep(frozen, batches, number, path, f"view {number + 1} of {len(paths)}")
     if needed < sum(row * len(batches.labels) * len(paths) for batches, paths in sets):
         print(f"reusing the frozen blocks' output in {folder} for photos and settings that are the same")
-    return KeptBatches(*sets[0]), KeptBatches(*sets[1])
+    return KeptBatches(*sets[0], shapes), KeptBatches(*sets[1], shapes)
 
 
-def _paths(frozen: keras.Model, batches: Batches, start: Path, views: int) -> list[Path]:
+def _paths(frozen: keras.Model, batches: PhotoBatches, start: Path, views: int) -> list[Path]:
     """The file of each view, named for what it holds."""
-    photos = hashlib.sha256(np.ascontiguousarray(batches.pixels)).hexdigest()
-    chance = batches.seed if batches.augmentation else None
-    settings = (photos, batches.pixels.shape, batches.augmentation, chance, batches.preprocessing, frozen.output_shape)
+    photos = digest(batches.arrays)
+    settings = (
+        photos,
+        batches.augmentation,
+        batches.seed,
+        batches.preprocessing,
+        [one.shape for one in frozen.outputs],
+    )
     key = hashlib.sha256(repr(settings).encode()).hexdigest()[:16]
     return [start.with_name(f"{start.name}_{key}_view{number}.npy") for number in range(views)]
 
@@ -99,19 +115,27 @@ def _key(path: Path) -> str:
     return path.name.rpartition("_view")[0]
 
 
-def _keep(frozen: keras.Model, batches: Batches, number: int, path: Path, what: str) -> None:
-    """Send one view of every photo through the frozen blocks, in the photos' order, and save what comes out."""
+def _keep(frozen: keras.Model, batches: PhotoBatches, number: int, path: Path, what: str) -> None:
+    """Send one view of every photo through the frozen blocks, in the photos' order, and save what comes out.
+
+    In portions, never whole in memory; a run that was killed goes on after the last portion that is there.
+    """
     start, count = time.monotonic(), len(batches.labels)
-    progress = ProgressLine(f"{what}: photos", count)
-    with written_whole(path) as beside, open(beside, "wb") as file:  # written in portions, never whole in memory
-        shape = (count, *frozen.output_shape[1:])
-        np.lib.format.write_array_header_1_0(file, {"descr": "<f2", "fortran_order": False, "shape": shape})
-        for first in range(0, count, PORTION):
+    row, header = sum(math.prod(output.shape[1:]) for output in frozen.outputs), io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, {"descr": "<f2", "fortran_order": False, "shape": (count, row)})
+    unfinished = path.with_name(path.name + UNFINISHED)
+    with continued(unfinished, header.getvalue(), PORTION * 2 * row) as (file, done):
+        if done:
+            print(f"{what}: continuing after {done * PORTION} photos")
+        progress = ProgressLine(f"{what}: photos", count, done * PORTION)
+        for first in range(done * PORTION, count, PORTION):
             here = np.arange(first, min(first + PORTION, count))
-            outputs = frozen.predict_on_batch(batches.view(here, number, first)).astype("<f2")
+            looks = keras.tree.flatten(frozen.predict_on_batch(batches.view(here, number, first)))
+            outputs = np.hstack([look.reshape(len(here), -1) for look in looks]).astype("<f2")
             assert np.isfinite(outputs).all()  # float16 ends at 65504, far beyond what VGG16 says of a photo
             file.write(outputs.tobytes())
             progress.update(first + len(here))
+    unfinished.replace(path)
     progress.clear()
     photos = "training" if batches.augmentation else "validation"
     print(f"{what}, {count} {photos} photos: {duration(time.monotonic() - start)}", flush=True)

@@ -1,15 +1,21 @@
-"""Files appear whole or not at all, and large ones only where the disk has room for them."""
+"""Files appear whole or not at all, large ones only where the disk has room for them, and one run's at a time."""
 
+import errno
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from tutorial.command_line import TutorialError
 
 SPARE = 200e6  # bytes of disk that are left to others
+WRITING = ".writing-"  # how the name of a file begins that is not whole yet
+UNFINISHED = ".unfinished"  # how the name of one ends that an interrupted run goes on with
+LOCK = ".lock"
+_held = []  # the lock's open file: the system takes the lock back when the process ends, however it ends
 
 
 @contextmanager
@@ -25,7 +31,7 @@ def written_whole(path: Path) -> Iterator[Path]:
     beside = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=".writing-", suffix=f"-{path.name}", dir=path.parent)
+        handle, name = tempfile.mkstemp(prefix=WRITING, suffix=f"-{path.name}", dir=path.parent)
         os.close(handle)
         beside = Path(name)
         yield beside
@@ -39,6 +45,72 @@ def written_whole(path: Path) -> Iterator[Path]:
     finally:
         if beside is not None:
             beside.unlink(missing_ok=True)
+
+
+@contextmanager
+def continued(path: Path, header: bytes, portion: int) -> Iterator[tuple[BinaryIO, int]]:
+    """Write a large file portion by portion; one that an interrupted run left goes on after its last whole portion.
+
+    Args:
+        path: the unfinished file. What it is for must be in its name; to rename or remove it is the caller's part.
+        header: its first bytes.
+        portion: bytes of each portion but the last, which may be smaller.
+
+    Yields:
+        The file, opened where the next portion belongs, and how many portions it holds already.
+
+    Raises:
+        TutorialError: the folder cannot be written to, or the disk is full; nothing is left then.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+        done = max(0, path.stat().st_size - len(header)) // portion
+        with open(path, "rb+") as file:
+            file.write(header)
+            file.truncate(len(header) + done * portion)
+            file.seek(0, os.SEEK_END)
+            yield file, done
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        path.unlink(missing_ok=True)
+        raise TutorialError(f"{path} could not be written ({error.strerror or error}).") from error
+
+
+def hold(folder: Path) -> None:
+    """Keep other runs out of a folder until this process ends, and sweep up what killed ones left half written.
+
+    Raises:
+        TutorialError: another run is at work there, or the folder cannot be written to.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = open(folder / LOCK, "ab")  # noqa: SIM115, it stays open
+    except OSError as error:
+        raise TutorialError(f"{folder} cannot be written to ({error.strerror}): name another --weights-dir.") from None
+    if not _locked(file):
+        raise TutorialError(f"another run is at work in {folder}: wait for its end, or give another --weights-dir.")
+    _held.append(file)
+    for path in folder.rglob(f"{WRITING}*"):
+        if next(above for above in path.parents if (above / LOCK).exists()) == folder:  # and not below it, in another's
+            path.unlink(missing_ok=True)
+
+
+def _locked(file: BinaryIO) -> bool:
+    """Whether no other process has locked the file; this one has now."""
+    try:
+        if os.name == "nt":
+            import msvcrt
+
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        return error.errno not in (errno.EWOULDBLOCK, errno.EACCES, errno.EDEADLK)  # else: there are no locks here
+    return True
 
 
 def _umask() -> int:
