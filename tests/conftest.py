@@ -8,12 +8,14 @@ from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
+import h5py
 import numpy as np
 import pytest
 from PIL import Image
 
 PROJECT = Path(__file__).resolve().parent.parent
 SHARED = PROJECT.parent / "shared" / "datasets"
+MODELS = ["small_convnet", "bottleneck_fc_model", "fine_tuned_vgg16"]
 sys.path.insert(0, str(PROJECT))
 
 
@@ -66,6 +68,14 @@ def history(weights: Path, model: str) -> list[dict[str, float]]:
         return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
 
 
+def tensors(path: Path) -> dict[str, np.ndarray]:
+    """Every array in an HDF5 file by its path in it."""
+    found = {}
+    with h5py.File(path) as file:
+        file.visititems(lambda name, item: found.update({name: item[()]}) if isinstance(item, h5py.Dataset) else None)
+    return found
+
+
 def odd_photos(folder: Path) -> None:
     """A photo of each odd shape and mode, all with a picture in them, one in a subfolder."""
     rng = np.random.default_rng(0)
@@ -115,8 +125,14 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
     return SimpleNamespace(data=data, weights=weights, outputs=outputs)
 
 
+def part_command(part: int, data: Path, weights: Path, *flags: object) -> list[str]:
+    """A part's command, after ``python``."""
+    script = f"fine_tuning_VGG16_pt{part}.py"
+    return [str(word) for word in (script, "--data", data, "--weights-dir", weights, "--batch-size", 5, *flags)]
+
+
 def run_part(part: int, data: Path, weights: Path, *flags: object) -> subprocess.CompletedProcess:
-    return run(f"fine_tuning_VGG16_pt{part}.py", "--data", data, "--weights-dir", weights, "--batch-size", 5, *flags)
+    return run(*part_command(part, data, weights, *flags))
 
 
 @pytest.fixture

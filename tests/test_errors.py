@@ -172,12 +172,6 @@ def test_help_shows_defaults_and_an_example(script):
     assert f"python {script} --data" in done.stdout
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="the administrator may write anywhere")
-def test_a_folder_that_may_not_be_written(data, tmp_path, sentence):
-    (tmp_path / "weights").mkdir(mode=0o500)
-    assert str(tmp_path / "weights") in sentence(run_part(1, data, tmp_path / "weights", "--epochs", 1))
-
-
 @pytest.mark.parametrize("script", ["fine_tuning_VGG16_pt1.py", "fine_tuning_VGG16_pt3.py", "predict.py"])
 def test_a_python_without_the_packages(sentence, script):
     line = sentence(run("-S", script, "photo.jpg"))  # -S: without site-packages, as in a terminal without the venv

@@ -1,23 +1,13 @@
 """The three parts as run from the shell: what they print, what they save, what they change."""
 
-import h5py
 import numpy as np
 import pytest
-from conftest import history, run_part
+from conftest import MODELS, history, run_part, tensors
 from PIL import Image
 
 from tutorial.imagenet import LAYERS, imagenet_weights
 
-MODELS = ["small_convnet", "bottleneck_fc_model", "fine_tuned_vgg16"]
 EPOCHS = [2, 5, 1]
-
-
-def tensors(path) -> dict[str, np.ndarray]:
-    """Every array in an HDF5 file by its path in it."""
-    found = {}
-    with h5py.File(path) as file:
-        file.visititems(lambda name, item: found.update({name: item[()]}) if isinstance(item, h5py.Dataset) else None)
-    return found
 
 
 @pytest.mark.parametrize("part", [0, 1, 2])
@@ -92,24 +82,6 @@ def test_nothing_half_written_is_left(trained):
         for path in trained.weights.rglob("*")
         if path.name.startswith(".writing") or path.name.endswith(".unfinished")
     ]
-
-
-@pytest.mark.parametrize(("part", "epochs"), [(1, 2), (2, 5), (3, 1)])
-def test_same_seed_same_weights(trained, tmp_path, part, epochs):
-    """Run again with the same seed into another folder: the same bits; and with another seed: others."""
-    name = f"{MODELS[part - 1]}.weights.h5"
-    if part == 3:
-        start = trained.weights / "bottleneck_fc_model.weights.h5"
-        (tmp_path / start.name).write_bytes(start.read_bytes())
-    first = tensors(trained.weights / name)
-    assert run_part(part, trained.data, tmp_path, "--epochs", epochs).returncode == 0
-    again = tensors(tmp_path / name)
-    assert first.keys() == again.keys()
-    assert all(np.array_equal(first[key], again[key]) for key in first)
-    if part == 2:  # the quickest one stands for all: a part's seed goes through one function
-        assert run_part(part, trained.data, tmp_path, "--epochs", epochs, "--seed", 1).returncode == 0
-        other = tensors(tmp_path / name)
-        assert not any(np.array_equal(first[key], other[key]) for key in first if first[key].ndim > 1)
 
 
 def test_part_2_says_that_it_reuses_the_features(trained):

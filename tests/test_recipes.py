@@ -8,10 +8,11 @@ import h5py
 import numpy as np
 import pytest
 from conftest import history, paint, run, run_part
+from PIL import Image
 
 from tutorial import networks
 from tutorial.backend import keras
-from tutorial.imagenet import imagenet_weights
+from tutorial.imagenet import LAYERS, imagenet_weights
 from tutorial.photos import as_vgg16_learnt, find_photos, find_test, read_photo
 from tutorial.training import class_weights, fading_steps
 from tutorial.weights_file import FILES, read_about
@@ -47,26 +48,40 @@ def test_weights_files_say_how_they_were_made(improved):
         assert (weights / f"{model}_reliability.png").stat().st_size > 1000
 
 
-def plain_network(model, weights):
-    """From photo to probabilities, put together here."""
+def plain_look(model, weights):
+    """What a network says of preprocessed photos of any size, put together here: a probability for each class."""
+    network = networks.load_network(weights, read_about(weights))
     if model == "small_convnet":
-        network = networks.small_convnet(150, 3, "improved")
-        network.load_weights(weights)
-        return network
-    base = keras.applications.VGG16(include_top=False, weights=None, input_shape=(150, 150, 3))
-    base.set_weights(imagenet_weights())
-    top = networks.top_model((4, 4, 512), 3, average_places=True)
-    network = networks.with_top(base, top)
-    (top if model == "bottleneck_fc_model" else network).load_weights(weights)
-    return network
+        return lambda photos: network.predict(photos, verbose=0)
+    tensors = [tensor for name in LAYERS for tensor in network.get_layer(name).get_weights()]
+    if model == "bottleneck_fc_model":
+        assert all(np.array_equal(one, other) for one, other in zip(tensors, imagenet_weights(), strict=True))
+    plain = keras.applications.VGG16(include_top=False, weights=None)
+    plain.set_weights(tensors)
+    kernel, bias = network.get_layer("top_model").get_weights()
+
+    def look(photos):
+        averages = plain(photos).numpy().mean(axis=(1, 2))
+        averages -= averages.mean(axis=1, keepdims=True)
+        averages /= np.sqrt((averages**2).mean(axis=1, keepdims=True) + 1e-3)
+        powers = np.exp(averages @ kernel + bias)
+        return powers / powers.sum(axis=1, keepdims=True)
+
+    return look
+
+
+def enlarged(photo):
+    """A preprocessed photo at the size that VGG16 learnt from, by Pillow."""
+    channels = [Image.fromarray(photo[:, :, i]).resize((224, 224), Image.Resampling.BILINEAR) for i in range(3)]
+    return np.stack([np.asarray(channel) for channel in channels], axis=2)
 
 
 @pytest.mark.parametrize("model", FILES)
 def test_predict_answers_as_the_network_and_the_file_say(improved, model):
-    """Photo and mirror image through plain Keras, averaged, calibrated by hand; and the test scores from them."""
+    """Photo and mirror image, for VGG16 both enlarged too, through plain Keras, averaged, calibrated by hand."""
     data, folder, printed = improved
     weights = folder / FILES[model][0]
-    about, network = read_about(weights), plain_network(model, weights)
+    about, look = read_about(weights), plain_look(model, weights)
     done = run("predict.py", data / "test", "--weights", weights, "--json", "--threshold", "0.5")
     assert done.returncode == 0, done.stderr
     losses, right = [], []
@@ -75,7 +90,10 @@ def test_predict_answers_as_the_network_and_the_file_say(improved, model):
         inputs = photo / np.float32(255)
         if model != "small_convnet":
             inputs = keras.applications.vgg16.preprocess_input(np.float32(photo))
-        outputs = (network.predict(inputs, verbose=0) + network.predict(inputs[:, :, ::-1], verbose=0))[0] / 2
+        views = [inputs, inputs[:, :, ::-1]]
+        if model != "small_convnet":
+            views += [enlarged(view[0])[None] for view in views]
+        outputs = np.mean([look(view)[0] for view in views], axis=0)
         calibrated = np.float64(outputs) ** (1 / about.temperature) * np.exp(about.offsets)
         calibrated /= calibrated.sum()
         assert answer["class"] == about.class_names[int(np.argmax(calibrated))]

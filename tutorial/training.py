@@ -250,6 +250,13 @@ def save_outcome(
         )
         picture = args.weights_dir / f"{model}_reliability.png"
         save_reliability_plot(reliability(found, labels), reliability(answers, labels), picture)
+    named = set(outcome.answers["validation"].argmax(axis=1).tolist())
+    if len(named) == 1:
+        name = outcome.files[0].class_names[named.pop()]
+        print(
+            f"warning: this model says {name} of every validation photo, so it has not learnt to tell the classes "
+            "apart: give it more epochs, more photos or another seed"
+        )
     if "test" in outcome.answers:
         found, labels = outcome.answers["test"], outcome.files[2].labels
         scores.update(_scored(calibrated(found, temperature, offsets), labels, "test"))

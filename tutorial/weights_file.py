@@ -4,7 +4,11 @@ Weights only, in Keras's ``.weights.h5`` layout, never a pickled or whole model:
 code. What a reader of the file needs to know travels inside it, as JSON in one HDF5 root attribute.
 """
 
+import errno
 import json
+import math
+import os
+import shutil
 from dataclasses import asdict, dataclass, field, fields
 from importlib.metadata import version
 from pathlib import Path
@@ -68,7 +72,12 @@ def save_weights(network, path: Path, about: About, familiarity: Familiarity | N
     Raises:
         TutorialError: the folder cannot be written to.
     """
+    own = network.optimizer.variables if network.compiled else []  # Keras saves them, too
+    needed = 4 * sum(math.prod(variable.shape) for variable in [*network.variables, *own]) + 1e6  # float32
     with written_whole(path) as beside:
+        # HDF5's library, when a disk is full in the middle, has more to say than a reader wants to know.
+        if shutil.disk_usage(beside.parent).free < needed:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         network.save_weights(beside)
         with h5py.File(beside, "r+") as file:
             file.attrs[ATTRIBUTE] = json.dumps(asdict(about))
