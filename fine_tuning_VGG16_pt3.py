@@ -17,9 +17,9 @@ from tutorial.weights_file import FILES, load_weights, read_about
 
 settings = {  # the texts' numbers, and those of --recipe improved
     "blocks": (1, 1),  # of VGG16's five, counted from the last, that go on training
-    "epochs": (30, 12),  # times that every training photo is seen
+    "epochs": (30, 8),  # times that every training photo is seen
     "batch_size": (16, 16),  # photos a step
-    "views": (4, 6),  # of each photo, that take turns; 0: a fresh one every epoch, as in the texts, four times slower
+    "views": (4, 4),  # of each photo, that take turns; 0: a fresh one every epoch, as in the texts, four times slower
     "rotation": (0.0, 15.0),  # training views: turned by up to so many degrees, ...
     "shift": (0.0, 0.1),  # ... shifted by up to a tenth, ...
     "shear": (0.2, 0.2),  # ... sheared by up to 0.2 radians, ...

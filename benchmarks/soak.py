@@ -1,0 +1,164 @@
+"""Kill the parts at random moments, again and again, and see whether they end as if nothing had happened.
+
+    python benchmarks/soak.py --data ../shared/datasets/calico_tabby         about 30 minutes
+
+Each part is run once undisturbed, which gives the weights to be compared with and the time that it takes. Then it is
+started again and again in a fresh folder: three times it is killed (SIGKILL) at a random moment of that time, the
+fourth time it may end. Its weights must be those of the undisturbed run to the bit, and nothing half written may be
+left. Then a run is interrupted by Ctrl-C (SIGINT) at random moments. Needs Linux or macOS.
+"""
+
+import random
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # so that this script finds tutorial/
+import h5py
+from report import linked_photos, machine, write_section
+
+from tutorial.command_line import PROJECT, RECIPES, parser, positive_int, project_path, run, seed_number
+from tutorial.weights_file import FILES
+from tutorial.whole_file import UNFINISHED, WRITING
+
+TABLE = project_path("benchmarks/soak.md")
+HEADING = (
+    "# Killed at any moment\n\nWritten by `benchmarks/soak.py`: each part with --epochs 4 on 40 training and 16 validation "
+    "photos,\nkilled at random moments, started again, and at its end held against a run that was left alone.\n"
+)
+PHOTOS = {"train": 20, "validation": 8}  # a class
+KILLS = 3  # before a run may end
+PHASES = {  # where a run was when it was killed: what it printed last
+    "loading": ("device",),
+    "features": ("features", "view ", "the frozen", "reusing"),
+    "training": ("epoch", "continuing the"),
+    "saving": ("validation", "train "),
+}
+
+
+class Part:
+    """A part's process and what it printed: lines, and the seconds from its start at which they came."""
+
+    def __init__(self, part: int, recipe: str, data: Path, weights: Path) -> None:
+        script = list(FILES.values())[part - 1][1].split()[1]
+        flags = ["--data", data, "--weights-dir", weights, "--recipe", recipe, "--epochs", 4]
+        self.start, self.lines = time.monotonic(), []
+        self.process = subprocess.Popen(
+            [sys.executable, "-u", str(PROJECT / script), *map(str, flags)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        )
+        self.reader = threading.Thread(target=self._read)
+        self.reader.start()
+
+    def _read(self) -> None:
+        for line in self.process.stdout:
+            self.lines.append((time.monotonic() - self.start, line))
+
+    def end(self, after: float | None = None, by: signal.Signals = signal.SIGKILL) -> float:
+        """Let it run, or send it a signal after so many seconds; how long it then took to end, in seconds."""
+        since = self.start
+        try:
+            self.process.wait(after)
+        except subprocess.TimeoutExpired:
+            since = time.monotonic()
+            self.process.send_signal(by)
+            self.process.wait()
+        took = time.monotonic() - since
+        self.reader.join()
+        if self.process.returncode not in (0, -by, 130):
+            raise SystemExit("".join(line for _, line in self.lines))
+        return took
+
+    def phase(self) -> str:
+        """Where it was."""
+        now = "loading"
+        for _, line in self.lines:
+            now = next((name for name, begins in PHASES.items() if line.startswith(begins)), now)
+        return now
+
+    def resumed(self) -> list[float]:
+        """When it had taken up what an interrupted run left."""
+        return [when for when, line in self.lines if "continuing " in line]
+
+
+def numbers(path: Path) -> dict[str, bytes]:
+    """Every tensor of a weights file, by its path in it."""
+    found = {}
+    with h5py.File(path) as file:
+        file.visititems(
+            lambda name, one: found.update({name: one[()].tobytes()}) if isinstance(one, h5py.Dataset) else None
+        )
+    return found
+
+
+def soak(part: int, recipe: str, data: Path, folder: Path, kills: int, chance: random.Random) -> list[str]:
+    """The cells of one row."""
+    name = list(FILES.values())[part - 1][0]
+    before = folder / recipe / f"before{part}"  # what earlier parts have left
+    whole = folder / recipe / f"before{part + 1}"
+    before.mkdir(parents=True, exist_ok=True)
+    shutil.copytree(before, whole)
+    undisturbed = Part(part, recipe, data, whole)
+    seconds = undisturbed.end()
+    wanted = numbers(whole / name)
+    same, runs, phases, resumed = 0, 0, Counter(), []
+    cut = folder / "cut"
+    while sum(phases.values()) < kills:
+        shutil.copytree(before, cut)
+        for last in [False] * KILLS + [True]:
+            process = Part(part, recipe, data, cut)
+            process.end(None if last else chance.uniform(0, seconds))
+            if process.process.returncode == -signal.SIGKILL:
+                phases[process.phase()] += 1
+            resumed += process.resumed()[:1]
+        runs += 1
+        debris = [path for path in cut.rglob("*") if path.name.startswith(WRITING) or path.name.endswith(UNFINISHED)]
+        same += numbers(cut / name) == wanted and not debris
+        shutil.rmtree(cut)
+    shutil.copytree(before, cut)
+    stopped = [Part(part, recipe, data, cut).end(chance.uniform(0, seconds), signal.SIGINT) for _ in range(8)]
+    shutil.rmtree(cut)
+    for path in whole.glob("*.npz"):  # the next part has no use for them
+        path.unlink()
+    where = ", ".join(f"{phases[phase]} {phase}" for phase in PHASES)
+    took = f"{statistics.median(resumed):.1f} ({max(resumed):.1f})" if resumed else "-"
+    return [str(sum(phases.values())), where, f"{same} of {runs}", took, f"{max(stopped):.1f}"]
+
+
+def main() -> None:
+    """Soak the parts; the table grows with each."""
+    p = parser("Kill the parts at random moments.", "python benchmarks/soak.py --data ../shared/datasets/calico_tabby")
+    p.add_argument("--data", type=Path, metavar="DIR", required=True, help="folder with train/ and validation/")
+    p.add_argument("--kills", type=positive_int, metavar="N", default=30, help="of each part (default: %(default)s)")
+    p.add_argument("--recipe", choices=RECIPES, nargs="+", default=list(RECIPES), help="to run (default: both)")
+    p.add_argument("--seed", type=seed_number, metavar="N", default=0, help="of the moments (default: %(default)s)")
+    args = p.parse_args()
+    lines = [
+        f"{machine()}, seed {args.seed}.",
+        f"`python benchmarks/soak.py --data {args.data.as_posix()}`",
+        "",
+        "| part | recipe | kills | while | ended with the same bits | s to go on: median (most) | s to end by Ctrl-C: most |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    chance = random.Random(args.seed)
+    with tempfile.TemporaryDirectory() as folder:
+        data = linked_photos(args.data, Path(folder, "photos"), PHOTOS)
+        for recipe in args.recipe:
+            for part in (1, 2, 3):
+                cells = soak(part, recipe, data, Path(folder), args.kills, chance)
+                lines.append(f"| {part} | {recipe} | {' | '.join(cells)} |")
+                write_section(TABLE, HEADING, args.data.name, lines)
+
+
+if __name__ == "__main__":
+    sys.exit(run(main))
