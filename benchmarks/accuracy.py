@@ -45,6 +45,7 @@ COLUMNS = {  # of the table: whose score, and which
     **{score: ("validation", score) for score in ("balanced accuracy", "ROC AUC", "log loss", "ECE")},
     "test accuracy": ("test", "accuracy"),
 }
+TRAIN_ASKED = 400  # photos that were trained on, enough to see how much better they are known
 folds_number = whole_number("number of folds (2 or more)", 2)
 FIELDS = [one.name for one in fields(Answers)]
 Place = tuple[int, Path, Path]  # seed or fold, folder of its weights, folder of its photos
@@ -53,6 +54,8 @@ Place = tuple[int, Path, Path]  # seed or fold, folder of its weights, folder of
 def train_missing(data: Path, folder: Path, recipe: str, parts: list[int], seed: int) -> None:
     """Run the parts that have left no weights file in the folder yet.
 
+    Part 2's features depend on no seed: those of another seed on the same photos, in a folder beside, are taken over.
+
     Raises:
         TutorialError: a part failed; it has said why.
     """
@@ -60,6 +63,10 @@ def train_missing(data: Path, folder: Path, recipe: str, parts: list[int], seed:
         if part in parts and not (folder / name).exists():
             flags = ["--data", data, "--weights-dir", folder, "--seed", seed, "--recipe", recipe]
             script = command.split()[1]
+            for kept in folder.parent.glob("seed*/bottleneck_features_*.npz") if part == 2 else []:
+                if not (folder / kept.name).exists():
+                    folder.mkdir(parents=True, exist_ok=True)
+                    shutil.copy(kept, folder)
             if subprocess.run([sys.executable, str(PROJECT / script), *map(str, flags)], check=False).returncode:
                 raise TutorialError(f"{script} failed, see above; what was finished before is kept in {folder}.")
             # Part 3 has no more use for the frozen blocks' outputs, a gigabyte over some seeds; with the disk full,
@@ -101,6 +108,9 @@ def ask(number: int, weights: Path, data: Path) -> Run:
         print(f"asking {weights}", flush=True)
         network, found = TrainedNetwork(weights, about), {}
         for split, (pixels, files) in sets.items():
+            if split == "train":
+                some = np.arange(0, len(pixels), -(-len(pixels) // TRAIN_ASKED))
+                pixels, files = pixels[some], files.only(some)
             names = [path.relative_to(files.folder).as_posix() for path in files.paths]
             found[split] = Answers(network.answers(pixels)[0], np.int64(files.labels), names)
         arrays = {f"{split}_{name}": getattr(one, name) for split, one in found.items() for name in FIELDS}
@@ -169,7 +179,7 @@ def words(data: Path, runs: dict[tuple[str, str], list[Run]], folds: int | None)
     """What stands above the table (photos, machine, command), and below it (how to read it)."""
     first = next(iter(runs.values()))[0]
     names = first.about.class_names
-    photos = {split: np.bincount(one.labels, minlength=len(names)) for split, one in first.answers.items()}
+    photos = {split: np.array([first.about.photos[split][name] for name in names]) for split in first.answers}
     if folds:
         photos = {f"train and validation together, in {folds} folds": photos["train"] + photos["validation"]}
     counted = [
@@ -181,8 +191,10 @@ def words(data: Path, runs: dict[tuple[str, str], list[Run]], folds: int | None)
     command += f" --recipe {min(recipes)}" * (len(recipes) == 1) + f" --folds {folds}" * bool(folds)
     below = [
         *['"Together" is the mean of the probabilities of all seeds\' models: an ensemble.'] * (not folds),
-        "All photos were asked about as they are, those trained on too: not augmented. Balanced accuracy, ROC AUC, log "
-        "loss and ECE (expected calibration error) are of the validation photos.",
+        *["Part 2's features are the same for all seeds; the first computes them, and takes the most minutes."]
+        * (not folds),
+        f"Photos were asked about as they are, not augmented; of those trained on, at most {TRAIN_ASKED}. Balanced "
+        "accuracy, ROC AUC, log loss and ECE (expected calibration error) are of the validation photos.",
         'The validation photos chose how sure the improved recipe\'s models are and when they say "not sure", so their '
         "scores flatter a little" + ("; the test photos chose nothing." if "test" in photos else "."),
     ]

@@ -30,8 +30,9 @@ from tutorial.whole_file import UNFINISHED, WRITING
 
 TABLE = project_path("benchmarks/soak.md")
 HEADING = (
-    "# Killed at any moment\n\nWritten by `benchmarks/soak.py`: each part with --epochs 4 on 40 training and 16 validation "
-    "photos,\nkilled at random moments, started again, and at its end held against a run that was left alone.\n"
+    "# Killed at any moment\n\nWritten by `benchmarks/soak.py`: each part with --epochs 4 on 40 training and 16"
+    " validation photos,\nkilled at random moments, started again, and at its end held against a run that was left"
+    " alone.\n"
 )
 PHOTOS = {"train": 20, "validation": 8}  # a class
 KILLS = 3  # before a run may end
@@ -147,7 +148,7 @@ def main() -> None:
         f"{machine()}, seed {args.seed}.",
         f"`python benchmarks/soak.py --data {args.data.as_posix()}`",
         "",
-        "| part | recipe | kills | while | ended with the same bits | s to go on: median (most) | s to end by Ctrl-C: most |",
+        "| part | recipe | kills | while | ended with the same bits | going on: s, median (most) | Ctrl-C: s, most |",
         "|---|---|---|---|---|---|---|",
     ]
     chance = random.Random(args.seed)
