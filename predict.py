@@ -13,7 +13,7 @@ import json
 import sys
 from pathlib import Path
 
-from tutorial.command_line import RECIPES, TutorialError, parser, project_path, run, weights_dir
+from tutorial.command_line import RECIPES, TutorialError, parser, project_path, run, visible, weights_dir
 from tutorial.photos import PhotoError, files_below, open_photo, read_many
 from tutorial.weights_file import FILES, first_command, read_about
 
@@ -89,7 +89,7 @@ def main() -> int:
                 if args.json:
                     print(json.dumps({"photo": str(photo), "error": str(pixels)}), flush=True)
                 else:
-                    print(f"error: {pixels}", file=sys.stderr, flush=True)
+                    print(f"error: {visible(pixels)}", file=sys.stderr, flush=True)
                 continue
             probabilities, unlike = next(answers)
             unlike = bool(unlike)
@@ -102,7 +102,7 @@ def main() -> int:
                 said |= {"sure": sure, "unlike": unlike}
                 print(json.dumps(said), flush=True)
             else:
-                print(f"{photo}: {answer}", flush=True)
+                print(f"{visible(photo)}: {answer}", flush=True)
             if args.save and len(shown) < sheet_limit:
                 picture = open_photo(photo)
                 picture.thumbnail((600, 600))

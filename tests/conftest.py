@@ -4,6 +4,7 @@ import csv
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -38,6 +39,20 @@ def run(*command: object, env: dict[str, str] | None = None) -> subprocess.Compl
         timeout=300,
         check=False,
     )
+
+
+class Measured:
+    """A finished ``python command...``, and the most memory it took, in bytes. POSIX only."""
+
+    def __init__(self, *command: object) -> None:
+        with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as errors:
+            process = subprocess.Popen([sys.executable, *map(str, command)], cwd=PROJECT, stdout=out, stderr=errors)
+            _, status, used = os.wait4(process.pid, 0)
+            self.returncode = process.returncode = os.waitstatus_to_exitcode(status)
+            self.memory = used.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+            for file in (out, errors):
+                file.seek(0)
+            self.stdout, self.stderr = out.read(), errors.read()
 
 
 def draw(folder: Path, **counts: int) -> None:

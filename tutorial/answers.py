@@ -6,6 +6,7 @@ import numpy as np
 
 from tutorial.backend import keras
 from tutorial.calibration import calibrated, class_probabilities
+from tutorial.command_line import TutorialError
 from tutorial.familiarity import Familiarity, familiarity
 from tutorial.networks import load_network, with_features
 from tutorial.photos import PREPROCESSING, PhotoFiles
@@ -66,6 +67,9 @@ class TrainedNetwork:
     def __init__(self, path: Path, about: About) -> None:
         self.about, self.network = about, with_features(load_network(path, about))
         self.familiarity: Familiarity | None = read_familiarity(path)
+        width = self.network.outputs[1].shape[1]
+        if self.familiarity and self.familiarity.centres.shape != (len(about.class_names), width):
+            raise TutorialError(f"{path} is damaged: train it again (its centres are those of another network).")
 
     def answers(self, photos: np.ndarray | list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         """What it says of photos, uint8 (n, size, size, 3), or a list of n of them.

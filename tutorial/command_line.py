@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import TextIO
 
 RECIPES = ("tutorial", "improved")  # the texts' numbers; and what answers the limitations that they name
 LIMITS = {  # of the settings that are no share, 0 to 1
@@ -140,15 +141,40 @@ def same_choices(args: argparse.Namespace) -> str:
     return "".join(f" {flag} {shlex.quote(str(value))}" for flag, value, default in given if value != default)
 
 
+def visible(text: object, kept: str = "\u200d") -> str:
+    """The text with its control characters written out, so that no file's name or content can drive the terminal.
+
+    Args:
+        text: anything that ``str`` takes.
+        kept: characters to leave; as it is, the one that joins emoji.
+    """
+    return "".join(one if one.isprintable() or one in kept else repr(one)[1:-1] for one in str(text))
+
+
+class _Visible:
+    """Standard output with control characters written out; :class:`ProgressLine` has the terminal itself."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream = stream
+
+    def write(self, text: str) -> int:
+        self.stream.write(visible(text, "\n\t\u200d"))
+        return len(text)
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self.stream, name)
+
+
 def run(main: Callable[[], int | None]) -> int:
     """Run a script's ``main`` and return its exit status: 2 with one sentence for a TutorialError, 130 for Ctrl-C."""
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # a file name the terminal cannot show must not end the run
+    sys.stdout = _Visible(sys.stdout)
     try:
         return main() or 0
     except TutorialError as error:
         sys.stdout.flush()
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {visible(error)}", file=sys.stderr)
         return 2
     except BrokenPipeError:  # whoever read the output, "head" say, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -182,9 +208,10 @@ class ProgressLine:
         if self.terminal and self.before < done < self.total and now - self.shown > 0.5:
             self.shown = now
             left = (now - self.start) / (done - self.before) * (self.total - done)
-            print(f"\r\x1b[K{self.what}: {done} of {self.total}, {duration(left)} left", end="", flush=True)
+            line = f"{visible(self.what)}: {done} of {self.total}, {duration(left)} left"
+            print(f"\r\x1b[K{line}", end="", flush=True, file=sys.__stdout__)
 
     def clear(self) -> None:
         """Remove the line, so that the next print starts on a clean one."""
         if self.terminal:
-            print("\r\x1b[K", end="", flush=True)
+            print("\r\x1b[K", end="", flush=True, file=sys.__stdout__)

@@ -5,10 +5,12 @@ the same file gives the same numbers everywhere.
 """
 
 import os
+import threading
 import warnings
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +24,12 @@ from tutorial.command_line import ProgressLine, TutorialError
 # about a point of validation accuracy.
 RESAMPLING = Image.Resampling.LANCZOS
 AHEAD = 64  # photos that are decoded before they are asked for
+LARGE = 20e6  # pixels of a photo that is decoded alone, so that memory stays small
+MOST_UNREADABLE = 0.25  # of a split's files; beyond that, something is wrong with the folder
 READERS = min(8, (os.cpu_count() or 1) + 1)  # Pillow decodes outside Python's lock, so threads help
+
+
+_large = threading.Lock()
 
 
 class PhotoError(TutorialError):
@@ -81,6 +88,9 @@ def _find_split(data: Path, split: str) -> PhotoFiles:
             "or name their folder with --data."
         )
     names = class_folders(folder)
+    for name in names:
+        if not name.isprintable():
+            raise TutorialError(f"{folder} has a class folder {name!r}: give it a name of characters that can be seen.")
     if len(names) < 2:
         found = f"has one class folder ({names[0]})" if names else "has no class folders"
         raise TutorialError(
@@ -155,10 +165,12 @@ def open_photo(path: str | Path) -> Image.Image:
     """
     if os.path.isdir(path):
         raise PhotoError(f"{path} is a folder with no photos in it.")
+    if os.path.exists(path) and not os.path.isfile(path):  # a pipe, which nobody may ever write to
+        raise PhotoError(f"{path} is not a file.")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns about odd EXIF and big photos, and reads them all the same
-            with Image.open(path) as image:
+            with Image.open(path) as image, _large if image.width * image.height > LARGE else nullcontext():
                 image.load()  # Image.verify() would pass a truncated JPEG
                 return _to_rgb(ImageOps.exif_transpose(image))
     except FileNotFoundError:
@@ -215,7 +227,7 @@ def readable_photos(files: PhotoFiles, image_size: int) -> Iterator[tuple[int, n
         Which of the files it is and its pixels, uint8, (image_size, image_size, 3).
 
     Raises:
-        TutorialError: no photo of a class can be read.
+        TutorialError: no photo of a class can be read, or more than MOST_UNREADABLE of all files cannot.
     """
     kept: list[int] = []
     progress = ProgressLine(f"reading {files.folder}", len(files.paths))
@@ -231,8 +243,14 @@ def readable_photos(files: PhotoFiles, image_size: int) -> Iterator[tuple[int, n
     for name, count in files.only(kept).counts().items():
         if count == 0:
             raise TutorialError(f"no photo in {files.folder / name} can be read: replace them with photos that open.")
-    if len(kept) < len(files.paths):
-        print(f"{len(files.paths) - len(kept)} of {len(files.paths)} files in {files.folder} were left out")
+    left_out = len(files.paths) - len(kept)
+    if left_out > MOST_UNREADABLE * len(files.paths):
+        raise TutorialError(
+            f"{left_out} of {len(files.paths)} files in {files.folder} cannot be read, more than "
+            f"{MOST_UNREADABLE:.0%}: something went wrong with this folder, so remove or replace them."
+        )
+    if left_out:
+        print(f"{left_out} of {len(files.paths)} files in {files.folder} were left out")
 
 
 def load_photos(files: PhotoFiles, image_size: int) -> tuple[np.ndarray, PhotoFiles]:

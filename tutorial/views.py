@@ -83,6 +83,11 @@ def kept_views(
         raise TutorialError(f"{folder} cannot be written to ({error.strerror}): name another --weights-dir.") from None
     shapes = [output.shape[1:] for output in frozen.outputs]
     row = 2 * sum(map(math.prod, shapes))  # bytes a photo, float16
+    for batches, paths in sets:
+        for path in paths:
+            if path.exists() and not _is_whole(path, (len(batches.labels), row // 2)):
+                print(f"{path} is damaged: computing it again")
+                path.unlink()
     needed = sum(row * len(batches.labels) for batches, paths in sets for path in paths if not path.exists())
     instead = "training on a fresh view every epoch instead, which is slower and needs no disk; --views takes fewer"
     if not has_room(folder, needed, f"the frozen blocks' outputs for {views} views a photo", instead):
@@ -108,6 +113,15 @@ def _paths(frozen: keras.Model, batches: PhotoBatches, start: Path, views: int) 
     )
     key = hashlib.sha256(repr(settings).encode()).hexdigest()[:16]
     return [start.with_name(f"{start.name}_{key}_view{number}.npy") for number in range(views)]
+
+
+def _is_whole(path: Path, shape: tuple[int, int]) -> bool:
+    """Whether the file is an array of this shape, float16; mapped, not read, and never unpickled."""
+    try:
+        kept = np.load(path, mmap_mode="r")
+    except (OSError, ValueError, EOFError):
+        return False
+    return kept.shape == shape and kept.dtype == np.float16
 
 
 def _key(path: Path) -> str:

@@ -22,6 +22,9 @@ from tutorial.photos import PREPROCESSING, RESCALE
 from tutorial.whole_file import written_whole
 
 ATTRIBUTE, FAMILIARITY = "about", "familiarity"  # a root attribute, and a group beside the weights
+MOST_TEXT, MOST_CLASSES = 1_000_000, 1000  # characters of JSON; far more than a part writes
+SMALL = 1_000_000  # numbers that any array may have
+SIZES = range(32, 1025)  # pixels a side
 PACKAGES = ("tensorflow", "keras", "numpy", "pillow")  # whose versions a weights file tells
 
 # What each part saves, in the order of the parts, and the command that makes it.
@@ -98,6 +101,8 @@ def read_about(path: Path) -> About:
     try:
         with h5py.File(path) as file:
             text = file.attrs.get(ATTRIBUTE)
+        if isinstance(text, str) and len(text) > MOST_TEXT:
+            raise ValueError("too much text")
         said = json.loads(text) if isinstance(text, str) else None
     except (OSError, ValueError) as error:
         raise TutorialError(f"{path} is not a weights file or is damaged: train it again ({error}).") from None
@@ -106,12 +111,62 @@ def read_about(path: Path) -> About:
             f"{path} was not saved by a part of this tutorial: train one with {FILES['small_convnet'][1]}."
         )
     about = About(**said)
+    if not _sound(about):
+        raise TutorialError(f"{path} is damaged: train it again (what it says of itself makes no sense).")
     if about.model not in FILES or about.preprocessing not in PREPROCESSING or about.recipe not in RECIPES:
         raise TutorialError(
             f"{path} holds a {about.model!r} ({about.recipe!r}) with {about.preprocessing!r}, which this version does "
             "not know: train it again."
         )
     return about
+
+
+def _sound(about: About) -> bool:
+    """Whether it can be what a part wrote: the file may come from anywhere."""
+    names, numbers = about.class_names, [about.temperature, about.unsure_below]
+    if not (isinstance(names, list) and 2 <= len(names) <= MOST_CLASSES and isinstance(about.offsets, list)):
+        return False
+    enlarged = about.settings.get("enlarged", SIZES[0]) if isinstance(about.settings, dict) else None
+    sizes = [about.image_size, enlarged]
+    return (
+        all(isinstance(name, str) and name and name.isprintable() for name in names)
+        and len(set(names)) == len(names)
+        and len(about.offsets) in (0, len(names))
+        and all(type(number) in (int, float) and math.isfinite(number) for number in [*numbers, *about.offsets])
+        and about.temperature > 0
+        and all(type(size) is int and size in SIZES for size in sizes)
+        and all(isinstance(one, dict) for one in (about.photos, about.scores, about.versions))
+        and all(isinstance(one, str) for one in (about.model, about.preprocessing, about.recipe))
+    )
+
+
+def _check_contents(path: Path, most: int) -> None:
+    """Refuse an HDF5 file that is more than numbers of its own, each array of at most so many, before reading it.
+
+    Links to other files would be followed, and an array may claim a size that no memory holds.
+
+    Raises:
+        ValueError: it is something else.
+    """
+
+    def check(group: h5py.Group) -> None:
+        for name in group:
+            if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+                raise ValueError(f"{name!r} is a link")
+            one = group[name]
+            if isinstance(one, h5py.Group):
+                if one.id in seen:
+                    raise ValueError(f"{name!r} is a group in two places")
+                seen.append(one.id)
+                check(one)
+            elif not isinstance(one, h5py.Dataset) or one.is_virtual or one.external or one.dtype.kind not in "fiub":
+                raise ValueError(f"{name!r} is no array of numbers")
+            elif one.size is None or one.size > most:
+                raise ValueError(f"{name!r} claims {one.size} numbers")
+
+    seen: list = []
+    with h5py.File(path) as file:
+        check(file)
 
 
 def read_familiarity(path: Path) -> Familiarity | None:
@@ -139,6 +194,7 @@ def load_weights(network, path: Path) -> None:
         TutorialError: they do not fit, or the file is damaged.
     """
     try:
+        _check_contents(path, max(SMALL, *(math.prod(variable.shape) for variable in network.variables)))
         network.load_weights(path)
     except Exception as error:  # Keras and h5py raise errors of many kinds for a damaged file
         first_line = str(error).strip().splitlines()[0]

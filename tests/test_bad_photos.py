@@ -1,0 +1,108 @@
+"""Bad and odd photo files: each is answered or refused in one line, by predict.py and in training, in little memory."""
+
+import json
+import os
+import shutil
+
+import bad_photos
+import numpy as np
+import pytest
+from conftest import Measured, paint, run_part
+from PIL import Image
+
+from tutorial.photos import PhotoError, files_below, find_photos, load_photos, open_photo
+from tutorial.weights_file import FILES
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    """Three lists of files: those without a picture, with one, and those of which nobody knows."""
+    folder = tmp_path_factory.mktemp("corpus")
+    return [make(folder / make.__name__) for make in (bad_photos.bad, bad_photos.odd, bad_photos.unknown)]
+
+
+def test_predict_has_one_line_for_each_file_and_little_memory(trained, corpus):
+    bad, odd, unknown = corpus
+    folder = bad[0].parent.parent
+    assert len(bad) + len(odd) + len(unknown) >= 300
+    done = Measured("predict.py", folder, "--weights", trained.weights / FILES["small_convnet"][0], "--json")
+    assert done.returncode == 2 and done.stderr == ""
+    said = {answer["photo"]: answer for answer in map(json.loads, done.stdout.splitlines())}
+    assert set(said) == {str(path) for path in bad + odd + unknown} == {str(path) for path in files_below(folder)}
+    assert [path.name for path in bad if "error" not in said[str(path)]] == []
+    assert [path.name for path in odd if "class" not in said[str(path)]] == []
+    for path in bad + unknown:
+        error = said[str(path)].get("error", "")
+        assert not error or (str(path) in error and "\n" not in error and len(error) < 600)
+    assert done.memory < 2e9
+
+
+def test_odd_files_hold_the_picture_that_was_put_into_them(corpus):
+    """Wherever colours were not taken away: turned upright, the first of several frames, under a wrong name."""
+    expected = np.float64(bad_photos.picture())
+    checked = 0
+    for path in corpus[1]:
+        if not path.name.startswith(("pixel", "line", "mode")):
+            seen = np.float64(open_photo(path))
+            turn = int(path.stem[-1]) if path.name.startswith("turned") else 1
+            stored = {
+                1: seen,
+                2: seen[:, ::-1],
+                3: seen[::-1, ::-1],
+                4: seen[::-1],
+                5: seen.transpose(1, 0, 2),
+                6: np.rot90(seen),
+                7: seen[::-1, ::-1].transpose(1, 0, 2),
+                8: np.rot90(seen, -1),
+            }[turn]
+            assert stored.shape == expected.shape, path.name
+            assert np.abs(stored - expected).mean() < 12, path.name
+            checked += 1
+    assert checked > 50
+
+
+def test_training_leaves_bad_files_out_and_counts_them(corpus, tmp_path, capsys):
+    """A third as many bad ones as there are photos: named and counted; more than that: a sentence."""
+    bad = corpus[0]
+    for split in ("train", "validation"):
+        paint(tmp_path / split, a=6, b=6)
+    few = bad[:4]
+    for path in few:
+        shutil.copy(path, tmp_path / "train" / "a")
+    pixels, files = load_photos(find_photos(tmp_path)[0], 32)
+    said = capsys.readouterr().out
+    assert len(pixels) == 12 and files.counts() == {"a": 6, "b": 6}
+    assert f"4 of 16 files in {tmp_path / 'train'} were left out" in said
+    assert all(str(tmp_path / "train" / "a" / path.name) in said for path in few)
+    shutil.copy(bad[4], tmp_path / "train" / "b")
+    with pytest.raises(Exception, match=r"5 of 17 files in .* cannot be read, more than 25%"):
+        load_photos(find_photos(tmp_path)[0], 32)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="links and permissions are POSIX's")
+def test_what_is_no_file_at_all(trained, tmp_path):
+    """Folders called cat.jpg, loops of links, dangling links, pipes, hidden files and Windows's own."""
+    folder = tmp_path / "data" / "train" / "calico"
+    for split in ("train", "validation"):
+        shutil.copytree(trained.data / split, tmp_path / "data" / split)
+    count = len(files_below(folder))
+    (folder / "cat.jpg").mkdir()
+    (folder / "loop").symlink_to(folder)
+    (folder / "loop.jpg").symlink_to(folder / "loop.jpg")
+    (folder / "nowhere.jpg").symlink_to(tmp_path / "nowhere")
+    for name in (".hidden.jpg", "Thumbs.db", "desktop.ini", ".DS_Store"):
+        (folder / name).write_bytes(b"x")
+    os.mkfifo(folder / "pipe.jpg")
+    done = run_part(1, tmp_path / "data", tmp_path / "weights", "--epochs", 1)
+    assert done.returncode == 0, done.stderr
+    assert f"{tmp_path}/data/train: {count + 3} calico" in done.stdout and f"3 of {count + 15} files" in done.stdout
+    for name in ("loop.jpg", "nowhere.jpg", "pipe.jpg"):
+        assert f"left out: {folder / name}" in done.stdout
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="the administrator may read anything")
+def test_a_photo_that_may_not_be_read(tmp_path):
+    Image.new("RGB", (9, 9)).save(tmp_path / "a.png")
+    (tmp_path / "a.png").chmod(0)
+    with pytest.raises(PhotoError, match="check its permissions"):
+        open_photo(tmp_path / "a.png")
