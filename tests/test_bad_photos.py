@@ -79,6 +79,19 @@ def test_training_leaves_bad_files_out_and_counts_them(corpus, tmp_path, capsys)
         load_photos(find_photos(tmp_path)[0], 32)
 
 
+def test_what_libtiff_says_of_a_broken_file_stays_off_the_terminal(trained, tmp_path):
+    """Found by benchmarks/fuzz.py: compressed TIFFs about which the C library itself wrote lines to the terminal."""
+    whole = bad_photos.encoded(bad_photos.picture(), "tif", compression="tiff_lzw")
+    for i in range(10):
+        changed = bytearray(whole)
+        changed[20 + 40 * i : 28 + 40 * i] = b"\xff" * 8
+        (tmp_path / f"{i}.tif").write_bytes(changed)
+    done = Measured("predict.py", tmp_path, "--weights", trained.weights / FILES["small_convnet"][0])
+    lines = done.stderr.splitlines()
+    assert lines and all(line.startswith(f"error: {tmp_path}") for line in lines)
+    assert len(lines) + len(done.stdout.splitlines()) == 11
+
+
 @pytest.mark.skipif(os.name != "posix", reason="links and permissions are POSIX's")
 def test_what_is_no_file_at_all(trained, tmp_path):
     """Folders called cat.jpg, loops of links, dangling links, pipes, hidden files and Windows's own."""

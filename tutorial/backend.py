@@ -3,7 +3,8 @@
 import ctypes
 import os
 import platform
-import sys
+
+from tutorial.command_line import silent_libraries
 
 os.environ["KERAS_BACKEND"] = "tensorflow"  # the parts are written for it; both must be set before the import
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -15,18 +16,9 @@ if platform.libc_ver()[0] == "glibc":
     for parameter, value in ((-4, 0), (-1, 2**31 - 1), (-8, 1)):
         ctypes.CDLL(None).mallopt(parameter, value)
 
-# The notices come from C++, before any Python setting reaches it: only the file descriptor can be turned away.
-sys.stderr.flush()
-_stderr = os.dup(2)
-_nowhere = os.open(os.devnull, os.O_WRONLY)
-os.dup2(_nowhere, 2)
-try:
+with silent_libraries():  # the notices come from C++, before any Python setting reaches it
     import keras
     import tensorflow as tf
-finally:
-    os.dup2(_stderr, 2)
-    os.close(_stderr)
-    os.close(_nowhere)
 
 keras.config.set_image_data_format("channels_last")  # whatever the reader's ~/.keras/keras.json says
 keras.config.set_floatx("float32")

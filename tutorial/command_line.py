@@ -6,7 +6,8 @@ import os
 import shlex
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TextIO
@@ -184,6 +185,20 @@ def run(main: Callable[[], int | None]) -> int:
         print(f"\nstopped; the same command continues: python {shlex.join(words)}", file=sys.stderr, flush=True)
         sys.stdout.flush()
         os._exit(130)  # at once: Python would wait for threads that are still busy with a batch
+
+
+@contextmanager
+def silent_libraries() -> Iterator[None]:
+    """Keep off the terminal what libraries written in C say there, past Python: only the file descriptor stops it."""
+    sys.stderr.flush()
+    stderr, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(stderr, 2)
+        os.close(stderr)
+        os.close(nowhere)
 
 
 def duration(seconds: float) -> str:

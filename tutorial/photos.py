@@ -10,14 +10,14 @@ import warnings
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps
 
-from tutorial.command_line import ProgressLine, TutorialError
+from tutorial.command_line import ProgressLine, TutorialError, silent_libraries
 
 # The texts' loader took the nearest pixel and threw the others away: sharp, but a 12-megapixel phone photo
 # comes out as noise. Lanczos weighs all the pixels it replaces and is as sharp; a softer filter would cost part 2
@@ -29,7 +29,7 @@ MOST_UNREADABLE = 0.25  # of a split's files; beyond that, something is wrong wi
 READERS = min(8, (os.cpu_count() or 1) + 1)  # Pillow decodes outside Python's lock, so threads help
 
 
-_large = threading.Lock()
+_alone = threading.Lock()
 
 
 class PhotoError(TutorialError):
@@ -157,6 +157,19 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
+@contextmanager
+def _decoding(image: Image.Image) -> Iterator[None]:
+    """Large photos one at a time, and TIFFs, about which its library complains on the terminal itself, past Python."""
+    if image.format == "TIFF":
+        with _alone, silent_libraries():
+            yield
+    elif image.width * image.height > LARGE:
+        with _alone:
+            yield
+    else:
+        yield
+
+
 def open_photo(path: str | Path) -> Image.Image:
     """One photo, decoded to the last byte, turned upright by its EXIF tag, as 8-bit RGB in its own size.
 
@@ -170,7 +183,7 @@ def open_photo(path: str | Path) -> Image.Image:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns about odd EXIF and big photos, and reads them all the same
-            with Image.open(path) as image, _large if image.width * image.height > LARGE else nullcontext():
+            with Image.open(path) as image, _decoding(image):
                 image.load()  # Image.verify() would pass a truncated JPEG
                 return _to_rgb(ImageOps.exif_transpose(image))
     except FileNotFoundError:

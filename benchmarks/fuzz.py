@@ -1,0 +1,101 @@
+"""Feed the photo loader with broken files for some minutes: each must become pixels or a PhotoError, and soon.
+
+    python benchmarks/fuzz.py --minutes 10
+
+Hypothesis invents the damage (which format, what is cut, which bytes are changed, what is put in) and, when something
+goes wrong, looks for the smallest file that does it and prints it; tests/test_bad_photos.py keeps such finds.
+"""
+
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # so that this script finds tutorial/, ...
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))  # ... and the photos that the tests make
+from bad_photos import FORMATS, encoded, picture
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis import strategies as st
+from report import machine, write_section
+
+from tutorial.command_line import parser, positive_int, project_path, run
+from tutorial.photos import PhotoError, read_photo
+
+TABLE = project_path("benchmarks/fuzz.md")
+HEADING = "# The photo loader, fuzzed\n\nWritten by `benchmarks/fuzz.py`: files that Hypothesis broke.\n"
+SLOW = 10.0  # seconds for one small file
+SOURCES = [
+    *((ending, encoded(picture(), ending)) for ending in FORMATS),
+    ("png", encoded(picture().convert("P"), "png")),
+    ("gif", encoded(picture(), "gif", save_all=True, append_images=[picture().rotate(90)])),
+    ("webp", encoded(picture(), "webp", lossless=True)),
+    ("jpg", encoded(picture(), "jpg", progressive=True)),
+    ("tif", encoded(picture(), "tif", compression="tiff_lzw")),
+    ("jpg", encoded(picture().convert("CMYK"), "jpg")),
+]
+PLACE = st.floats(0, 1, exclude_max=True)
+EARLY = st.integers(0, 99).map(lambda byte: byte / 10_000)  # headers are where it hurts
+CHANGES = st.lists(st.tuples(PLACE | EARLY, st.binary(min_size=1, max_size=8), st.booleans()), max_size=8)
+
+
+def broken(content: bytes, changes: list[tuple[float, bytes, bool]], kept: float) -> bytes:
+    """The file with bytes put over others, or in between, and then cut short."""
+    changed = bytearray(content)
+    for place, new, insert in changes:
+        at = int(place * len(changed))
+        changed[at : at if insert else at + len(new)] = new
+    return bytes(changed[: int(len(changed) * kept) + 1])
+
+
+def main() -> None:
+    """Fuzz until the time is over."""
+    p = parser("Feed the photo loader with broken files.", "python benchmarks/fuzz.py --minutes 10")
+    p.add_argument("--minutes", type=positive_int, metavar="N", default=10, help="default: %(default)s")
+    args = p.parse_args()
+    count = {"files": 0, "read": 0}
+    until, slowest = time.monotonic() + 60 * args.minutes, 0.0
+    with tempfile.TemporaryDirectory() as folder:
+
+        @given(st.sampled_from(SOURCES), CHANGES, st.just(1.0) | PLACE)
+        @settings(
+            max_examples=500,
+            deadline=None,
+            database=None,
+            phases=[Phase.generate, Phase.shrink],
+            suppress_health_check=list(HealthCheck),
+        )
+        def one_round(source: tuple[str, bytes], changes: list[tuple[float, bytes, bool]], kept: float) -> None:
+            nonlocal slowest
+            path = Path(folder, f"photo.{source[0]}")
+            path.write_bytes(broken(source[1], changes, kept))
+            begun = time.monotonic()
+            try:
+                pixels = read_photo(path, 150)
+                assert pixels.shape == (150, 150, 3)
+                count["read"] += 1
+            except PhotoError as error:
+                assert str(path) in str(error)
+            took = time.monotonic() - begun
+            assert took < SLOW, took
+            slowest = max(slowest, took)
+            count["files"] += 1
+
+        number = 0
+        while time.monotonic() < until:
+            seed(number)(one_round)()
+            number += 1
+    lines = [
+        f"{machine()}.",
+        f"`python benchmarks/fuzz.py --minutes {args.minutes}`",
+        "",
+        "| minutes | files | read all the same | refused in a sentence | anything else | slowest, s |",
+        "|---|---|---|---|---|---|",
+        f"| {args.minutes} | {count['files']:,} | {count['read']:,} | {count['files'] - count['read']:,} | 0 "
+        f"| {slowest:.1f} |",
+    ]
+    write_section(TABLE, HEADING, "Random damage", lines)
+
+
+if __name__ == "__main__":
+    sys.exit(run(main))
