@@ -9,7 +9,7 @@ that the photos cannot be augmented, since each has just one set of features.
 
 import sys
 
-from tutorial.command_line import part_parser, part_settings, run, same_choices
+from tutorial.command_line import TutorialError, part_parser, part_settings, run, same_choices
 from tutorial.photos import RESCALE, VGG16, PhotoFiles, find_photos, find_test
 
 image_size = 150  # pixels a side; part 3 goes on with the same
@@ -36,6 +36,10 @@ def main() -> None:
     example = "python fine_tuning_VGG16_pt2.py --data data --recipe improved"
     args = part_parser("Part 2: train a top model on VGG16's bottleneck features.", example, settings).parse_args()
     s = part_settings(args)
+    if s.enlarged not in (None, image_size) and not s.average_places:
+        raise TutorialError(
+            f"--set average_places=False needs --set enlarged={image_size}: places differ with the size."
+        )
 
     # ---- The photos ----------------------------------------------------------------------------
     train_files, validation_files = find_photos(args.data)

@@ -33,6 +33,7 @@ HEADING = (
 PLAIN_VIEWS = ["rotation=0", "shift=0", "light=0", "contrast=0", "erase=0"]  # sheared, zoomed and mirrored alone
 NEAREST, FEW = "nearest", "few"  # photos that were changed
 SIZE = 150  # pixels a side
+PART_2_DECIDES = "enlarged="  # a setting that part 3 takes over
 Row = tuple[list[str], str]  # settings that are changed; which photos, "" for those of --data
 EVERYWHERE: dict[str, Row] = {
     "the improved recipe": ([], ""),
@@ -49,20 +50,23 @@ CHANGES: dict[int, dict[str, Row]] = {  # of each part: what is changed, and how
     1: EVERYWHERE
     | {
         "views as in the texts": (PLAIN_VIEWS, ""),
-        "half the epochs": (["epochs=30"], ""),
+        "half the epochs": (["epochs=50"], ""),
+        "no mixup": (["mix=0"], ""),
         "one view at prediction time": (["mirrored=False"], ""),
     },
     2: EVERYWHERE
     | {
         "no mirror images": (["mirrored=False"], ""),
-        "photos enlarged to VGG16's 224 pixels": (["enlarged=224"], ""),
-        "the texts' top: Flatten and 256, not averages": (["average_places=False"], ""),
+        "no second look, at enlarged photos": (["enlarged=150"], ""),
+        "no second look, and the texts' top: Flatten and 256": (["enlarged=150", "average_places=False"], ""),
         "the texts' 1/255 instead of VGG16's preprocessing": (["own_preprocessing=False"], ""),
     },
     3: EVERYWHERE
     | {
         "views as in the texts": (PLAIN_VIEWS, ""),
         "one view at prediction time": (["mirrored=False"], ""),
+        "no second look, at enlarged photos": (["enlarged=150"], ""),
+        "more views and epochs": (["views=6", "epochs=12"], ""),
         "blocks 4 and 5 trained": (["blocks=2"], ""),
         "steps twice as large": (["learning_rate=1e-4"], ""),
     },
@@ -105,9 +109,11 @@ def trained(data: Path, folder: Path, part: int, seed: int, changes: list[str]) 
         work = folder / f"seed{seed}"  # where the features and views are shared
         script = PROJECT / command.split()[1]
         flags = ["--data", str(data), "--weights-dir", str(work), "--seed", str(seed), "--recipe", "improved"]
-        sets = [word for change in changes for word in ("--set", change)]
         if part == 3:
-            shutil.copy(trained(data, folder, 2, seed, []), work / FILES["bottleneck_fc_model"][0])
+            earlier = [change for change in changes if change.startswith(PART_2_DECIDES)]
+            changes = [change for change in changes if change not in earlier]
+            shutil.copy(trained(data, folder, 2, seed, earlier), work / FILES["bottleneck_fc_model"][0])
+        sets = [word for change in changes for word in ("--set", change)]
         subprocess.run([sys.executable, str(script), *flags, *sets], check=True)
         (work / f"{model}.csv").replace(kept.with_suffix(".csv"))
         (work / name).replace(kept)

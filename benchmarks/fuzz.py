@@ -11,7 +11,6 @@ import tempfile
 import time
 from pathlib import Path
 
-
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # so that this script finds tutorial/, ...
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))  # ... and the photos that the tests make
 from bad_photos import FORMATS, encoded, picture

@@ -6,6 +6,7 @@ chance, and what it was all made from. Order and views of an epoch depend on the
 
 import argparse
 import hashlib
+import itertools
 import json
 import time
 import zipfile
@@ -137,10 +138,13 @@ class Checkpoint(keras.callbacks.Callback):
         if self.path is None:
             return
         said = {"made_from": self.made_from, "history": self.history, "seconds": self.seconds}
-        values = {str(i): variable.numpy() for i, variable in enumerate(_variables(self.model))}
+        numbers = (variable.numpy() for variable in _variables(self.model))
         try:
-            with written_whole(self.path) as beside, open(beside, "wb") as file:
-                np.savez(file, said=json.dumps(said), **values)
+            with written_whole(self.path) as beside, zipfile.ZipFile(beside, "w") as file:
+                # What np.savez writes, array by array, so that there is never a second copy of all of them in memory.
+                for name, array in itertools.chain([("said", np.array(json.dumps(said)))], enumerate(numbers)):
+                    with file.open(f"{name}.npy", "w", force_zip64=True) as one:
+                        np.lib.format.write_array(one, array, allow_pickle=False)
         except TutorialError as error:
             print(f"{str(error).rstrip('.')}: this run could not be continued if it were interrupted")
             self.path = None
