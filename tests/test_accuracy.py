@@ -248,7 +248,8 @@ def nasty_runs(folder: Path) -> list[Run]:
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (300, 200), "orange").save(path, "JPEG")
     (folder / "small_convnet.csv").write_text("epoch,accuracy,loss,val_accuracy,val_loss\n1,0.5,0.7,0.25,nan\n")
-    about = About("small_convnet", names, 150, {}, {"epochs": 1, "seed": 0}, {}, 1.0)
+    counts = {split: dict.fromkeys(names, 2) for split in ("train", "validation")}
+    about = About("small_convnet", names, 150, counts, {"epochs": 1, "seed": 0}, {}, 1.0)
     first = [[0.2, 0.8], [0.6, 0.4], [0.3, 0.7], [0.7, 0.3]], [0, 0, 1, 1]
     second = [[0.1, 0.9], [0.4, 0.6], [0.3, 0.7], [0.2, 0.8]], [0, 0, 1, 1]
     said = [{"train": answers(*one, photos), "validation": answers(*one, photos)} for one in (first, second)]
