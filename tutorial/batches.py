@@ -4,11 +4,23 @@ What epoch ``e`` looks like depends on the seed and on ``e`` alone, so that a ru
 epoch as if nothing had happened.
 """
 
+import hashlib
+from functools import cached_property
+
 import numpy as np
 
 from tutorial.augmentation import Augmentation, warp
 from tutorial.backend import keras
 from tutorial.photos import PREPROCESSING, RESCALE
+
+
+def digest(*arrays: np.ndarray) -> str:
+    """SHA-256 of arrays: their shapes, dtypes and numbers."""
+    found = hashlib.sha256()
+    for array in arrays:
+        found.update(f"{array.shape} {array.dtype}".encode())
+        found.update(np.ascontiguousarray(array))
+    return found.hexdigest()
 
 
 class Batches(keras.utils.PyDataset):
@@ -30,6 +42,11 @@ class Batches(keras.utils.PyDataset):
         assert len(arrays) == len(labels)
         self.arrays, self.labels, self.batch_size, self.seed = arrays, labels, batch_size, seed
         self.go_to(0)
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of what they are batches of, labels included."""
+        return digest(self.arrays, self.labels)
 
     def __len__(self) -> int:
         return -(-len(self.labels) // self.batch_size)

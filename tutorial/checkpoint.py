@@ -5,7 +5,6 @@ chance, and what it was all made from. Order and views of an epoch depend on the
 """
 
 import argparse
-import hashlib
 import itertools
 import json
 import time
@@ -17,20 +16,11 @@ from types import SimpleNamespace
 import numpy as np
 
 from tutorial.backend import keras
-from tutorial.batches import Batches
+from tutorial.batches import Batches, digest
 from tutorial.command_line import TutorialError
 from tutorial.whole_file import UNFINISHED, written_whole
 
 History = dict[str, list[float]]  # accuracy, loss, val_accuracy, val_loss: a number an epoch
-
-
-def digest(*arrays: np.ndarray) -> str:
-    """SHA-256 of arrays: their shapes, dtypes and numbers."""
-    found = hashlib.sha256()
-    for array in arrays:
-        found.update(f"{array.shape} {array.dtype}".encode())
-        found.update(np.ascontiguousarray(array))
-    return found.hexdigest()
 
 
 class Checkpoint(keras.callbacks.Callback):
@@ -63,8 +53,8 @@ class Checkpoint(keras.callbacks.Callback):
         self.path = args.weights_dir / f"{model}{UNFINISHED}"
         self.made_from = {"recipe": args.recipe, "seed": args.seed, **vars(settings)}
         self.made_from |= {name: version(name) for name in ("keras", "numpy", "tensorflow")}
-        self.made_from["training photos"] = digest(training.arrays, training.labels)
-        self.made_from["validation photos"] = digest(validation.arrays, validation.labels)
+        self.made_from["training photos"] = training.digest
+        self.made_from["validation photos"] = validation.digest
         self.made_from["part 2's model"] = digest(*start)
         self.history: History = {}
         self.begun, self.seconds_before = args.begun, 0.0

@@ -166,8 +166,13 @@ class _Visible:
         return getattr(self.stream, name)
 
 
-def run(main: Callable[[], int | None]) -> int:
-    """Run a script's ``main`` and return its exit status: 2 with one sentence for a TutorialError, 130 for Ctrl-C."""
+def run(main: Callable[[], int | None], continues: bool = False) -> int:
+    """Run a script's ``main`` and return its exit status: 2 with one sentence for a TutorialError, 130 for Ctrl-C.
+
+    Args:
+        main: the script's.
+        continues: whether the same command goes on where it was stopped.
+    """
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # a file name the terminal cannot show must not end the run
     sys.stdout = _Visible(sys.stdout)
@@ -181,8 +186,9 @@ def run(main: Callable[[], int | None]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except KeyboardInterrupt:
-        words = [word for word in sys.argv if word != "--restart"]
-        print(f"\nstopped; the same command continues: python {shlex.join(words)}", file=sys.stderr, flush=True)
+        command = shlex.join(["python", *(word for word in sys.argv if word != "--restart")])
+        how = f"; the same command continues: {command}" if continues else "."
+        print(f"\nstopped{visible(how)}", file=sys.stderr, flush=True)
         sys.stdout.flush()
         os._exit(130)  # at once: Python would wait for threads that are still busy with a batch
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from tutorial.backend import keras
-from tutorial.checkpoint import digest
+from tutorial.batches import digest
 from tutorial.command_line import duration
 from tutorial.photos import PREPROCESSING, RESCALE, PhotoFiles, readable_photos
 from tutorial.whole_file import UNFINISHED, continued, has_room, written_whole

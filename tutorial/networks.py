@@ -127,11 +127,15 @@ def looks(base: keras.Model, enlarged: int | None) -> list[keras.Model]:
         base: with ``enlarged``, from :func:`averaging`, whose features have the same shape whatever the size.
         enlarged: pixels a side, bilinear.
     """
-    if enlarged in (None, base.input_shape[1]):
-        return [base]
-    inputs = keras.Input(base.input_shape[1:])
-    outputs = _through(base.layers[1:], layers.Resizing(enlarged, enlarged)(inputs))
-    return [base, keras.Model(inputs, outputs, name="enlarged")]
+    photos = keras.Input(base.input_shape[1:])
+    return [base] + [keras.Model(photos, _through(base.layers[1:], one)) for one in _seen(photos, enlarged)[1:]]
+
+
+def _seen(photos: keras.KerasTensor, enlarged: int | None) -> list[keras.KerasTensor]:
+    """What the network looks at: the photos, and with another size them enlarged."""
+    if enlarged in (None, photos.shape[1]):
+        return [photos]
+    return [photos, layers.Resizing(enlarged, enlarged)(photos)]
 
 
 def _through(some: list[keras.layers.Layer], tensor: keras.KerasTensor) -> keras.KerasTensor:
@@ -168,7 +172,7 @@ def with_top(base: keras.Model, top: keras.Model, enlarged: int | None = None) -
 
     With ``enlarged``, the mean of what they say of the photo as it is and enlarged, see :func:`looks`.
     """
-    answers = [top(look(base.input)) for look in looks(base, enlarged)[1:]]
+    answers = [top(_through(base.layers[1:], one)) for one in _seen(base.input, enlarged)[1:]]
     return keras.Model(base.input, _mean([top(base.output), *answers]), name="vgg16_with_top")
 
 
@@ -205,9 +209,8 @@ def split_after_first_blocks(
         the probability.
     """
     after = 1 + [layer.name for layer in base.layers].index(f"block{VGG16_BLOCKS - trained}_pool")
-    photos = base.input
-    seen = [photos] if enlarged in (None, photos.shape[1]) else [photos, layers.Resizing(enlarged, enlarged)(photos)]
-    frozen = keras.Model(photos, [_through(base.layers[1:after], one) for one in seen], name="frozen_blocks")
+    outputs = [_through(base.layers[1:after], one) for one in _seen(base.input, enlarged)]
+    frozen = keras.Model(base.input, outputs, name="frozen_blocks")
     between = [keras.Input(output.shape[1:]) for output in frozen.outputs]
     answers = [top(_through(base.layers[after:], one)) for one in between]
     return frozen, keras.Model(between, _mean(answers), name="trained_part")

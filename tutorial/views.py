@@ -15,7 +15,6 @@ import numpy as np
 
 from tutorial.backend import keras, tf
 from tutorial.batches import Batches, PhotoBatches
-from tutorial.checkpoint import digest
 from tutorial.command_line import ProgressLine, TutorialError, duration
 from tutorial.whole_file import UNFINISHED, continued, has_room
 
@@ -95,7 +94,7 @@ def kept_views(
     for batches, paths in sets:
         for number, path in enumerate(paths):
             if not path.exists():
-                _keep(frozen, batches, number, path, f"view {number + 1} of {len(paths)}")
+                _keep(frozen, batches, row, number, path, f"view {number + 1} of {len(paths)}")
     if needed < sum(row * len(batches.labels) * len(paths) for batches, paths in sets):
         print(f"reusing the frozen blocks' output in {folder} for photos and settings that are the same")
     return KeptBatches(*sets[0], shapes), KeptBatches(*sets[1], shapes)
@@ -103,9 +102,8 @@ def kept_views(
 
 def _paths(frozen: keras.Model, batches: PhotoBatches, start: Path, views: int) -> list[Path]:
     """The file of each view, named for what it holds."""
-    photos = digest(batches.arrays)
     settings = (
-        photos,
+        batches.digest,
         batches.augmentation,
         batches.seed,
         batches.preprocessing,
@@ -129,16 +127,16 @@ def _key(path: Path) -> str:
     return path.name.rpartition("_view")[0]
 
 
-def _keep(frozen: keras.Model, batches: PhotoBatches, number: int, path: Path, what: str) -> None:
+def _keep(frozen: keras.Model, batches: PhotoBatches, row: int, number: int, path: Path, what: str) -> None:
     """Send one view of every photo through the frozen blocks, in the photos' order, and save what comes out.
 
     In portions, never whole in memory; a run that was killed goes on after the last portion that is there.
     """
     start, count = time.monotonic(), len(batches.labels)
-    row, header = sum(math.prod(output.shape[1:]) for output in frozen.outputs), io.BytesIO()
-    np.lib.format.write_array_header_1_0(header, {"descr": "<f2", "fortran_order": False, "shape": (count, row)})
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, {"descr": "<f2", "fortran_order": False, "shape": (count, row // 2)})
     unfinished = path.with_name(path.name + UNFINISHED)
-    with continued(unfinished, header.getvalue(), PORTION * 2 * row) as (file, done):
+    with continued(unfinished, header.getvalue(), PORTION * row) as (file, done):
         if done:
             print(f"{what}: continuing after {done * PORTION} photos")
         progress = ProgressLine(f"{what}: photos", count, done * PORTION)
