@@ -85,7 +85,7 @@ data/drawn/.complete: | .venv/.installed
 	@touch $@
 
 test: .venv/.installed-dev $(imagenet)
-	$(python) -m pytest -q
+	$(python) -m pytest -q -n 2 --dist loadfile
 
 lint: .venv/.installed-dev
 	$(python) -m ruff check .

@@ -4,7 +4,6 @@ import csv
 import os
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -27,8 +26,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(pytest.mark.skip(reason="the real photos in ../shared/datasets are not here"))
 
 
-def run(*command: object, env: dict[str, str] | None = None) -> subprocess.CompletedProcess:
-    """Run ``python command...`` in the project's folder, as from the shell."""
+def run(*command: object, env: dict[str, str] | None = None, memory: int | None = None) -> subprocess.CompletedProcess:
+    """Run ``python command...`` in the project's folder, as from the shell; with no more bytes than ``memory``."""
+    limits = {}
+    if memory:
+        resource = pytest.importorskip("resource", reason="memory is limited as POSIX does it")
+        limits["preexec_fn"] = lambda: resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
     return subprocess.run(
         [sys.executable, *map(str, command)],
         cwd=PROJECT,
@@ -38,21 +41,8 @@ def run(*command: object, env: dict[str, str] | None = None) -> subprocess.Compl
         encoding="utf-8",
         timeout=300,
         check=False,
+        **limits,
     )
-
-
-class Measured:
-    """A finished ``python command...``, and the most memory it took, in bytes. POSIX only."""
-
-    def __init__(self, *command: object) -> None:
-        with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as errors:
-            process = subprocess.Popen([sys.executable, *map(str, command)], cwd=PROJECT, stdout=out, stderr=errors)
-            _, status, used = os.wait4(process.pid, 0)
-            self.returncode = process.returncode = os.waitstatus_to_exitcode(status)
-            self.memory = used.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-            for file in (out, errors):
-                file.seek(0)
-            self.stdout, self.stderr = out.read(), errors.read()
 
 
 def draw(folder: Path, **counts: int) -> None:

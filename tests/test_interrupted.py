@@ -38,9 +38,9 @@ def wait_for(process: subprocess.Popen, happened: Callable[[], bool]) -> None:
         time.sleep(0.01)
 
 
-def grows(folder: Path, pattern: str) -> Callable[[], bool]:
-    """Whether an unfinished file holds more than a header."""
-    return lambda: any(path.stat().st_size > 1000 for path in folder.glob(f"{pattern}.unfinished"))
+def grows(folder: Path, pattern: str, photo: int) -> Callable[[], bool]:
+    """Whether an unfinished file holds the first portion: 8 photos, of so many bytes each, and perhaps a header."""
+    return lambda: any(path.stat().st_size > 8 * photo + 200 for path in folder.glob(f"{pattern}.unfinished"))
 
 
 def epochs_done(folder: Path, model: str, least: int) -> Callable[[], bool]:
@@ -68,7 +68,10 @@ def test_a_killed_part_goes_on_and_ends_with_the_same_bits(trained, tmp_path, pa
     flags = ["--epochs", EPOCHS[part - 1]]
     if part == 3:
         shutil.copy(trained.weights / "bottleneck_fc_model.weights.h5", tmp_path)
-    looking = {2: grows(tmp_path, "bottleneck_features_train_*"), 3: grows(tmp_path / "frozen_blocks", "train_*")}
+    looking = {
+        2: grows(tmp_path, "bottleneck_features_train_*", 4 * 4 * 512 * 4),
+        3: grows(tmp_path / "frozen_blocks", "train_*", 9 * 9 * 512 * 2),
+    }
     moments = [looking[part]] if part in looking else []
     moments.append(epochs_done(tmp_path, model, min(3, EPOCHS[part - 1])))
     said = []

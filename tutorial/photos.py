@@ -154,7 +154,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 @contextmanager
@@ -170,8 +170,12 @@ def _decoding(image: Image.Image) -> Iterator[None]:
         yield
 
 
-def open_photo(path: str | Path) -> Image.Image:
-    """One photo, decoded to the last byte, turned upright by its EXIF tag, as 8-bit RGB in its own size.
+def open_photo(path: str | Path, image_size: int | None = None) -> Image.Image:
+    """One photo, decoded to the last byte, turned upright by its EXIF tag, as 8-bit RGB.
+
+    Args:
+        path: a file in any format that Pillow reads.
+        image_size: pixels a side of the square into which the photo is squeezed; its own size without.
 
     Raises:
         PhotoError: the file does not exist, is not a photo, is truncated, or is too large to be one.
@@ -185,7 +189,9 @@ def open_photo(path: str | Path) -> Image.Image:
             warnings.simplefilter("ignore")  # Pillow warns about odd EXIF and big photos, and reads them all the same
             with Image.open(path) as image, _decoding(image):
                 image.load()  # Image.verify() would pass a truncated JPEG
-                return _to_rgb(ImageOps.exif_transpose(image))
+                ImageOps.exif_transpose(image, in_place=True)
+                photo = _to_rgb(image)
+                return photo.resize((image_size, image_size), RESAMPLING) if image_size else photo
     except FileNotFoundError:
         raise PhotoError(f"{path} does not exist.") from None
     except PermissionError:
@@ -211,7 +217,7 @@ def read_photo(path: str | Path, image_size: int) -> np.ndarray:
     Raises:
         PhotoError: see :func:`open_photo`.
     """
-    return np.asarray(open_photo(path).resize((image_size, image_size), RESAMPLING))
+    return np.asarray(open_photo(path, image_size))
 
 
 def _read_or_error(path: Path, image_size: int) -> np.ndarray | PhotoError:
