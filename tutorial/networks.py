@@ -92,18 +92,23 @@ def small_convnet(image_size: int, classes: int = 2, recipe: str = TUTORIAL, dro
     )
 
 
-def vgg16_base(image_size: int, imagenet: bool = True) -> keras.Model:
+def vgg16_base(image_size: int, imagenet: bool = True, enlarged: int | None = None) -> keras.Model:
     """VGG16 (Simonyan & Zisserman, 2014) without its three dense layers: 14,714,688 parameters.
 
     Args:
-        image_size: pixels a side, at least 32.
+        image_size: pixels a side of the photos, at least 32.
         imagenet: load the ImageNet weights; without them the network is there to be filled from a file.
+        enlarged: pixels a side to which photos are enlarged first, bilinear. VGG16 learnt from photos of 224 x 224; in
+            smaller ones everything is smaller than what it knows best.
 
     Returns:
-        A model from (n, size, size, 3) to the bottleneck features, (n, h, w, 512): h and w are a 32nd of the size,
-        rounded down.
+        A model from (n, size, size, 3) to the bottleneck features, (n, h, w, 512): h and w are a 32nd of the size that
+        VGG16 sees, rounded down.
     """
-    base = keras.applications.VGG16(include_top=False, weights=None, input_shape=(image_size, image_size, 3))
+    photos = keras.Input((image_size, image_size, 3))
+    seen = photos if enlarged in (None, image_size) else layers.Resizing(enlarged, enlarged)(photos)
+    vgg16 = keras.applications.VGG16(include_top=False, weights=None, input_tensor=seen)
+    base = keras.Model(photos, vgg16.output, name="vgg16")  # whose input is one tensor and no list
     if imagenet:
         base.set_weights(imagenet_weights())
     if not tf.config.list_physical_devices("GPU"):  # a GPU's own library does it already
@@ -116,32 +121,6 @@ def vgg16_base(image_size: int, imagenet: bool = True) -> keras.Model:
 def averaging(base: keras.Model) -> keras.Model:
     """The base with its features averaged over their places: (n, 1, 1, 512)."""
     return keras.Model(base.input, layers.GlobalAveragePooling2D(keepdims=True)(base.output))
-
-
-def looks(base: keras.Model, enlarged: int | None) -> list[keras.Model]:
-    """The base, and with ``enlarged`` another with the same weights, for which photos are enlarged first.
-
-    VGG16 learnt from photos of 224 x 224; in smaller ones everything is smaller than what it knows best.
-
-    Args:
-        base: with ``enlarged``, from :func:`averaging`, whose features have the same shape whatever the size.
-        enlarged: pixels a side, bilinear.
-    """
-    photos = keras.Input(base.input_shape[1:])
-    return [base] + [keras.Model(photos, _through(base.layers[1:], one)) for one in _seen(photos, enlarged)[1:]]
-
-
-def _seen(photos: keras.KerasTensor, enlarged: int | None) -> list[keras.KerasTensor]:
-    """What the network looks at: the photos, and with another size them enlarged."""
-    if enlarged in (None, photos.shape[1]):
-        return [photos]
-    return [photos, layers.Resizing(enlarged, enlarged)(photos)]
-
-
-def _through(some: list[keras.layers.Layer], tensor: keras.KerasTensor) -> keras.KerasTensor:
-    for layer in some:
-        tensor = layer(tensor)
-    return tensor
 
 
 def top_model(
@@ -167,17 +146,9 @@ def top_model(
     )
 
 
-def with_top(base: keras.Model, top: keras.Model, enlarged: int | None = None) -> keras.Model:
-    """The base and the top model on it as one network, from photo to probability.
-
-    With ``enlarged``, the mean of what they say of the photo as it is and enlarged, see :func:`looks`.
-    """
-    answers = [top(_through(base.layers[1:], one)) for one in _seen(base.input, enlarged)[1:]]
-    return keras.Model(base.input, _mean([top(base.output), *answers]), name="vgg16_with_top")
-
-
-def _mean(answers: list[keras.KerasTensor]) -> keras.KerasTensor:
-    return layers.Average(dtype="float32")(answers) if len(answers) > 1 else answers[0]
+def with_top(base: keras.Model, top: keras.Model) -> keras.Model:
+    """The base and the top model on it as one network, from photo to probability."""
+    return keras.Model(base.input, top(base.output), name="vgg16_with_top")
 
 
 def freeze_first_blocks(base: keras.Model, trained: int = 1) -> None:
@@ -193,27 +164,20 @@ def freeze_first_blocks(base: keras.Model, trained: int = 1) -> None:
         layer.trainable = number is not None and int(number[1]) > VGG16_BLOCKS - trained
 
 
-def split_after_first_blocks(
-    base: keras.Model, top: keras.Model, trained: int = 1, enlarged: int | None = None
-) -> tuple[keras.Model, keras.Model]:
+def split_after_first_blocks(base: keras.Model, top: keras.Model, trained: int = 1) -> tuple[keras.Model, keras.Model]:
     """What :func:`with_top` makes, as two networks over the same weights: the frozen blocks, and what is trained.
 
     Args:
         base: from :func:`vgg16_base` or :func:`averaging`.
         top: the top model.
         trained: how many of the blocks, 1 to 4.
-        enlarged: see :func:`with_top`.
 
     Returns:
-        A model from photos (n, size, size, 3) to the last frozen block's output for each look, and one from there to
-        the probability.
+        A model from photos (n, size, size, 3) to the last frozen block's output, and one from there to the probability.
     """
-    after = 1 + [layer.name for layer in base.layers].index(f"block{VGG16_BLOCKS - trained}_pool")
-    outputs = [_through(base.layers[1:after], one) for one in _seen(base.input, enlarged)]
-    frozen = keras.Model(base.input, outputs, name="frozen_blocks")
-    between = [keras.Input(output.shape[1:]) for output in frozen.outputs]
-    answers = [top(_through(base.layers[after:], one)) for one in between]
-    return frozen, keras.Model(between, _mean(answers), name="trained_part")
+    between = base.get_layer(f"block{VGG16_BLOCKS - trained}_pool").output
+    frozen = keras.Model(base.input, between, name="frozen_blocks")
+    return frozen, keras.Model(between, top(base.output), name="trained_part")
 
 
 def with_features(network: keras.Model) -> keras.Model:
@@ -243,11 +207,11 @@ def load_network(path: Path, about: About) -> keras.Model:
         network = small_convnet(about.image_size, classes, about.recipe)
         load_weights(network, path)
         return network
-    base = vgg16_base(about.image_size, about.model == "bottleneck_fc_model")
+    base = vgg16_base(about.image_size, about.model == "bottleneck_fc_model", about.settings.get("enlarged"))
     average_places = bool(about.settings.get("average_places"))
     if average_places:
         base = averaging(base)
     top = top_model(base.output_shape[1:], classes, average_places)
-    network = with_top(base, top, about.settings.get("enlarged"))
+    network = with_top(base, top)
     load_weights(top if about.model == "bottleneck_fc_model" else network, path)
     return network

@@ -22,23 +22,20 @@ PORTION = 8  # photos at a time through the frozen blocks: larger portions are n
 
 
 class KeptBatches(Batches):
-    """Batches of kept outputs, for each look a float32 (b, h, w, c): epoch ``e`` gets view ``e % views`` of each photo.
+    """Batches of kept outputs, float32 (b, h, w, c): epoch ``e`` gets the view ``e % views`` of each photo.
 
     Args:
         batches: of the photos.
         paths: the views' files.
-        shapes: (h, w, c) of each look's outputs, which lie one behind the other in a file's row.
     """
 
-    def __init__(self, batches: PhotoBatches, paths: list[Path], shapes: list[tuple[int, int, int]]) -> None:
+    def __init__(self, batches: PhotoBatches, paths: list[Path]) -> None:
         super().__init__(batches.arrays, batches.labels, batches.batch_size, batches.seed)
-        self.paths, self.shapes = paths, shapes
+        self.paths = paths
 
-    def inputs(self, here: np.ndarray, index: int) -> tuple[np.ndarray, ...]:
+    def inputs(self, here: np.ndarray, index: int) -> np.ndarray:
         """The kept outputs of the photos ``here``. Mapped anew each time, so that what was read does not pile up."""
-        rows = np.load(self.paths[self.epoch % len(self.paths)], mmap_mode="r")[here].astype(np.float32)
-        looks = np.split(rows, np.cumsum([math.prod(shape) for shape in self.shapes])[:-1], axis=1)
-        return tuple(look.reshape(-1, *shape) for look, shape in zip(looks, self.shapes, strict=True))
+        return np.load(self.paths[self.epoch % len(self.paths)], mmap_mode="r")[here].astype(np.float32)
 
 
 def kept_views(
@@ -80,11 +77,10 @@ def kept_views(
                 path.unlink()
     except OSError as error:
         raise TutorialError(f"{folder} cannot be written to ({error.strerror}): name another --weights-dir.") from None
-    shapes = [output.shape[1:] for output in frozen.outputs]
-    row = 2 * sum(map(math.prod, shapes))  # bytes a photo, float16
+    row = 2 * math.prod(frozen.output_shape[1:])  # bytes a photo, float16
     for batches, paths in sets:
         for path in paths:
-            if path.exists() and not _is_whole(path, (len(batches.labels), row // 2)):
+            if path.exists() and not _is_whole(path, (len(batches.labels), *frozen.output_shape[1:])):
                 print(f"{path} is damaged: computing it again")
                 path.unlink()
     needed = sum(row * len(batches.labels) for batches, paths in sets for path in paths if not path.exists())
@@ -94,26 +90,20 @@ def kept_views(
     for batches, paths in sets:
         for number, path in enumerate(paths):
             if not path.exists():
-                _keep(frozen, batches, row, number, path, f"view {number + 1} of {len(paths)}")
+                _keep(frozen, batches, number, path, f"view {number + 1} of {len(paths)}")
     if needed < sum(row * len(batches.labels) * len(paths) for batches, paths in sets):
         print(f"reusing the frozen blocks' output in {folder} for photos and settings that are the same")
-    return KeptBatches(*sets[0], shapes), KeptBatches(*sets[1], shapes)
+    return KeptBatches(*sets[0]), KeptBatches(*sets[1])
 
 
 def _paths(frozen: keras.Model, batches: PhotoBatches, start: Path, views: int) -> list[Path]:
     """The file of each view, named for what it holds."""
-    settings = (
-        batches.digest,
-        batches.augmentation,
-        batches.seed,
-        batches.preprocessing,
-        [one.shape for one in frozen.outputs],
-    )
+    settings = (batches.digest, batches.augmentation, batches.seed, batches.preprocessing, frozen.output_shape)
     key = hashlib.sha256(repr(settings).encode()).hexdigest()[:16]
     return [start.with_name(f"{start.name}_{key}_view{number}.npy") for number in range(views)]
 
 
-def _is_whole(path: Path, shape: tuple[int, int]) -> bool:
+def _is_whole(path: Path, shape: tuple[int, ...]) -> bool:
     """Whether the file is an array of this shape, float16; mapped, not read, and never unpickled."""
     try:
         kept = np.load(path, mmap_mode="r")
@@ -127,23 +117,22 @@ def _key(path: Path) -> str:
     return path.name.rpartition("_view")[0]
 
 
-def _keep(frozen: keras.Model, batches: PhotoBatches, row: int, number: int, path: Path, what: str) -> None:
+def _keep(frozen: keras.Model, batches: PhotoBatches, number: int, path: Path, what: str) -> None:
     """Send one view of every photo through the frozen blocks, in the photos' order, and save what comes out.
 
     In portions, never whole in memory; a run that was killed goes on after the last portion that is there.
     """
     start, count = time.monotonic(), len(batches.labels)
-    header = io.BytesIO()
-    np.lib.format.write_array_header_1_0(header, {"descr": "<f2", "fortran_order": False, "shape": (count, row // 2)})
+    header, shape = io.BytesIO(), (count, *frozen.output_shape[1:])
+    np.lib.format.write_array_header_1_0(header, {"descr": "<f2", "fortran_order": False, "shape": shape})
     unfinished = path.with_name(path.name + UNFINISHED)
-    with continued(unfinished, header.getvalue(), PORTION * row) as (file, done):
+    with continued(unfinished, header.getvalue(), PORTION * 2 * math.prod(shape[1:])) as (file, done):
         if done:
             print(f"{what}: continuing after {done * PORTION} photos")
         progress = ProgressLine(f"{what}: photos", count, done * PORTION)
         for first in range(done * PORTION, count, PORTION):
             here = np.arange(first, min(first + PORTION, count))
-            looks = keras.tree.flatten(frozen.predict_on_batch(batches.view(here, number, first)))
-            outputs = np.hstack([look.reshape(len(here), -1) for look in looks]).astype("<f2")
+            outputs = frozen.predict_on_batch(batches.view(here, number, first)).astype("<f2")
             assert np.isfinite(outputs).all()  # float16 ends at 65504, far beyond what VGG16 says of a photo
             file.write(outputs.tobytes())
             progress.update(first + len(here))

@@ -140,7 +140,7 @@ def _sound(about: About) -> bool:
     )
 
 
-def _check_contents(path: Path, most: int) -> None:
+def check_contents(path: Path, most: int) -> None:
     """Refuse an HDF5 file that is more than numbers of its own, each array of at most so many, before reading it.
 
     Links to other files would be followed, and an array may claim a size that no memory holds.
@@ -194,7 +194,7 @@ def load_weights(network, path: Path) -> None:
         TutorialError: they do not fit, or the file is damaged.
     """
     try:
-        _check_contents(path, max(SMALL, *(math.prod(variable.shape) for variable in network.variables)))
+        check_contents(path, max(SMALL, *(math.prod(variable.shape) for variable in network.variables)))
         network.load_weights(path)
     except Exception as error:  # Keras and h5py raise errors of many kinds for a damaged file
         first_line = str(error).strip().splitlines()[0]
