@@ -92,5 +92,5 @@ lint: .venv/.installed-dev
 	$(python) -m ruff format --check .
 
 clean:
-	find weights -mindepth 1 ! -name README.md ! -name '$(notdir $(imagenet))' -delete
+	find weights -mindepth 1 ! -name README.md ! -name '$(notdir $(imagenet))' ! -path 'weights/pretrained*' -delete
 	rm -rf data/drawn

@@ -9,7 +9,7 @@ that the photos cannot be augmented, since each has just one set of features.
 
 import sys
 
-from tutorial.command_line import part_parser, part_settings, run, same_choices
+from tutorial.command_line import TutorialError, part_parser, part_settings, run, same_choices
 from tutorial.photos import RESCALE, VGG16, PhotoFiles, find_photos, find_test
 
 image_size = 150  # pixels a side; part 3 goes on with the same
@@ -24,7 +24,7 @@ settings = {  # the texts' numbers, and those of --recipe improved
     "fade": (None, True),  # steps grow in the first epoch and then fade to nothing
     "average": (None, 0.99),  # of each weight over the last hundred steps or so, rather than where it happens to be
     "balance": (None, True),  # a class with fewer photos counts as much as one with more
-    "enlarged": (None, 224),  # pixels a side to which VGG16 has photos enlarged: the size that it learnt from
+    "enlarged": (None, 224),  # pixels a side of a second look at each photo: the size that VGG16 learnt from
     "average_places": (False, True),  # the top model sees averages over the photo's places, and not each place
     "own_preprocessing": (None, True),  # colours as VGG16 learnt them, and not as 0 to 1
     "mirrored": (False, True),  # train on mirror images too, and answer with the mean of a photo's and its mirror's
@@ -36,6 +36,10 @@ def main() -> None:
     example = "python fine_tuning_VGG16_pt2.py --data data --recipe improved"
     args = part_parser("Part 2: train a top model on VGG16's bottleneck features.", example, settings).parse_args()
     s = part_settings(args)
+    if s.enlarged not in (None, image_size) and not s.average_places:
+        raise TutorialError(
+            f"--set average_places=False needs --set enlarged={image_size}: places differ with the size."
+        )
 
     # ---- The photos ----------------------------------------------------------------------------
     train_files, validation_files = find_photos(args.data)
@@ -50,25 +54,27 @@ def main() -> None:
     from tutorial.checkpoint import Checkpoint
     from tutorial.familiarity import familiarity
     from tutorial.features import bottleneck_features
-    from tutorial.networks import averaging, loss_function, targets, top_model, vgg16_base
+    from tutorial.networks import averaging, looks, loss_function, targets, top_model, vgg16_base
     from tutorial.training import Outcome, class_weights, fading_steps, prepare, print_found, save_outcome, train
 
     print_found((train_files, validation_files, test_files), prepare(args))
 
     # ---- Bottleneck features -------------------------------------------------------------------
     # No augmentation here, and no shuffling: the features stay in the order of their labels. The improved recipe looks
-    # at each photo's mirror image too.
-    base = vgg16_base(image_size, enlarged=s.enlarged)
+    # at each photo's mirror image too, and at both enlarged: four sets of features a photo.
+    base = vgg16_base(image_size)
     if s.average_places:  # the top model begins with the averages, so they are all that has to be kept
         base = averaging(base)
     preprocessing = VGG16 if s.own_preprocessing else RESCALE
 
     def features(files: PhotoFiles) -> tuple[list[np.ndarray], PhotoFiles]:
         found = []
-        for mirrored in (False, True) if s.mirrored else (False,):
-            kept = args.weights_dir / f"bottleneck_features_{files.folder.name}{'_mirrored' * mirrored}.npz"
-            one, used = bottleneck_features(base, files, kept, preprocessing, mirrored)
-            found.append(one)
+        for number, look in enumerate(looks(base, s.enlarged)):
+            for mirrored in (False, True) if s.mirrored else (False,):
+                name = f"{files.folder.name}{'_enlarged' * number}{'_mirrored' * mirrored}"
+                kept = args.weights_dir / f"bottleneck_features_{name}.npz"
+                one, used = bottleneck_features(look, files, kept, preprocessing, mirrored)
+                found.append(one)
         return found, used
 
     train_features, train_files = features(train_files)

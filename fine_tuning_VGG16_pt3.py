@@ -28,7 +28,7 @@ settings = {  # the texts' numbers, and those of --recipe improved
     "light": (0.0, 0.1),  # ... lighter or darker, ...
     "contrast": (0.0, 0.2),  # ... with more or less contrast, ...
     "erase": (0.0, 0.0),  # ... and every other one with a rectangle missing
-    "learning_rate": (1e-4, 5e-5),  # small steps, so that block 5 is adapted and not overwritten
+    "learning_rate": (1e-4, 1e-4),  # small steps, so that block 5 is adapted and not overwritten
     "momentum": (0.9, None),
     "dropout": (0.5, 0.5),  # share of the features, or of what is made of them, that each step does without
     "weight_decay": (None, 0.01),
@@ -101,14 +101,14 @@ def main() -> None:
 
     # ---- The network: VGG16, and part 2's top model on it --------------------------------------
     classes = len(train_files.class_names)
-    # VGG16 sees photos as large as in part 2, and what is on it is part 2's.
+    # Its looks at a photo and its top are those of part 2.
     s.enlarged, s.average_places = about.settings.get("enlarged"), bool(about.settings.get("average_places"))
-    base = vgg16_base(image_size, enlarged=s.enlarged)
+    base = vgg16_base(image_size)
     if s.average_places:
         base = averaging(base)
     top = top_model(base.output_shape[1:], classes, s.average_places, s.dropout)
     load_weights(top, top_weights)
-    network = with_top(base, top)
+    network = with_top(base, top, s.enlarged)
     freeze_first_blocks(base, s.blocks)  # before compile, which takes note of what is trainable
     trained = sum(math.prod(weight.shape) for weight in network.trainable_weights)
     blocks = "block 5" if s.blocks == 1 else f"the last {s.blocks} blocks"
@@ -123,13 +123,14 @@ def main() -> None:
     checkpoint = Checkpoint(args, "fine_tuned_vgg16", s, training, validation, top.get_weights())
     # The frozen blocks always say the same of the same view, so they are asked once, and training goes on from
     # what they said: their weights are in `network` all the same, and so is what block 5 and the top learn.
+    # Training looks at the photos as they are, a third of the work: asked with both looks, it answers as well.
     s.views = min(s.views, s.epochs)
     frozen, trained_part = split_after_first_blocks(base, top, s.blocks)
     kept = kept_views(frozen, training, validation, s.views, args.weights_dir / "frozen_blocks")
     if kept:
         training, validation = kept
     else:
-        s.views, trained_part = 0, network
+        s.views, trained_part = 0, with_top(base, top)
     if args.recipe == "tutorial":
         optimizer = keras.optimizers.SGD(s.learning_rate, momentum=s.momentum)
     else:

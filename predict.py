@@ -13,7 +13,16 @@ import json
 import sys
 from pathlib import Path
 
-from tutorial.command_line import RECIPES, TutorialError, parser, project_path, run, visible, weights_dir
+from tutorial.command_line import (
+    RECIPES,
+    TutorialError,
+    parser,
+    pretrained_dir,
+    project_path,
+    run,
+    visible,
+    weights_dir,
+)
 from tutorial.photos import PhotoError, files_below, open_photo, read_many
 from tutorial.weights_file import FILES, first_command, read_about
 
@@ -44,11 +53,17 @@ def parse() -> argparse.Namespace:
 
 
 def best_weights() -> Path:
-    """The best model there is: fine-tuned, then bottleneck, then convnet, each of the improved recipe first."""
+    """The best model there is: fine-tuned, then bottleneck, then convnet, each of the improved recipe first.
+
+    Where nothing has been trained, those that come with the tutorial.
+    """
     for name, _ in reversed(FILES.values()):
         for recipe in reversed(RECIPES):
             if (path := weights_dir(recipe) / name).exists():
                 return path
+    for name, _ in reversed(FILES.values()):
+        if (path := pretrained_dir() / name).exists():
+            return path
     raise TutorialError(
         f"there is no trained model in {project_path('weights')}: train one with {first_command()} "
         "or name a weights file with --weights."
@@ -68,7 +83,8 @@ def main() -> int:
         check_picture_name(args.save)
     photos = [photo for given in args.photos for photo in (files_below(given) or [given])]
     if not args.json:
-        print(f"model: {weights}, {about.model} for {' or '.join(about.class_names)}")
+        own = "" if weights.parent != pretrained_dir() else "; it came with the tutorial and gives way to your own"
+        print(f"model: {weights}, {about.model} for {' or '.join(about.class_names)}{own}")
     threshold = about.unsure_below if args.threshold is None else args.threshold
 
     # ---- The answers, a portion of photos at a time --------------------------------------------

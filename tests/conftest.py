@@ -26,7 +26,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(pytest.mark.skip(reason="the real photos in ../shared/datasets are not here"))
 
 
-def run(*command: object, env: dict[str, str] | None = None, memory: int | None = None) -> subprocess.CompletedProcess:
+def run(
+    *command: object, env: dict[str, str] | None = None, memory: int | None = None, cwd: Path = PROJECT
+) -> subprocess.CompletedProcess:
     """Run ``python command...`` in the project's folder, as from the shell; with no more bytes than ``memory``."""
     limits = {}
     if memory:
@@ -34,7 +36,7 @@ def run(*command: object, env: dict[str, str] | None = None, memory: int | None 
         limits["preexec_fn"] = lambda: resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
     return subprocess.run(
         [sys.executable, *map(str, command)],
-        cwd=PROJECT,
+        cwd=cwd,
         env={**os.environ, **(env or {})},
         capture_output=True,
         text=True,

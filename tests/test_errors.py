@@ -162,6 +162,11 @@ def test_settings_that_are_none(sentence, part, given, named):
     assert f"--set {given}: " in line and all(word in line for word in named)
 
 
+def test_settings_that_do_not_go_together(data, sentence):
+    flags = ["--recipe", "improved", "--set", "average_places=False"]
+    assert "--set enlarged=150" in sentence(run("fine_tuning_VGG16_pt2.py", "--data", data, *flags))
+
+
 @pytest.mark.parametrize("script", ["fine_tuning_VGG16_pt1.py", "fine_tuning_VGG16_pt2.py", "fine_tuning_VGG16_pt3.py"])
 def test_help_shows_defaults_and_an_example(script):
     done = run(script, "--help")

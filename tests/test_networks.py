@@ -8,7 +8,7 @@ from PIL import Image
 
 from tutorial.backend import keras
 from tutorial.imagenet import LAYERS, imagenet_weights
-from tutorial.networks import averaging, freeze_first_blocks, small_convnet, top_model, vgg16_base, with_top
+from tutorial.networks import averaging, freeze_first_blocks, looks, small_convnet, top_model, vgg16_base, with_top
 
 STORED_SUM, STORED_STRONGEST, STORED_MAXIMUM = 706.114, 155, 9.40106  # of the ramp below
 
@@ -77,10 +77,30 @@ def test_enlarged_photos_are_what_pillow_enlarges():
         one = Image.fromarray(photos[photo, :, :, channel])  # mode F
         larger[photo, :, :, channel] = np.asarray(one.resize((96, 96), Image.Resampling.BILINEAR))
     expected = vgg16_base(96).predict_on_batch(larger)
-    base = vgg16_base(64, enlarged=96)
-    features, averages = base.predict_on_batch(photos), averaging(base).predict_on_batch(photos)
-    assert features.shape == (2, 3, 3, 512) and features == pytest.approx(expected, abs=1e-4)
-    assert averages.shape == (2, 1, 1, 512) and averages[:, 0, 0] == pytest.approx(expected.mean((1, 2)), abs=1e-4)
+    assert expected.shape == (2, 3, 3, 512)
+    base = averaging(vgg16_base(64))
+    assert looks(base, None) == looks(base, 64) == [base]
+    same, enlarged = looks(base, 96)
+    averages = enlarged.predict_on_batch(photos)
+    assert same is base and averages.shape == (2, 1, 1, 512)
+    assert averages[:, 0, 0] == pytest.approx(expected.mean((1, 2)), abs=1e-4)
+
+
+def test_with_enlarged_photos_an_answer_is_the_mean_of_two():
+    """What plain calls say of the photos as they are and enlarged; the weights are in the network once."""
+    base = averaging(vgg16_base(64))
+    freeze_first_blocks(base)
+    top = top_model((1, 1, 512), average_places=True)
+    photos = np.random.default_rng(1).random((3, 64, 64, 3), np.float32)
+    plain = keras.applications.VGG16(include_top=False, weights=None, input_shape=(96, 96, 3), pooling="avg")
+    plain.set_weights(imagenet_weights())
+    larger = keras.layers.Resizing(96, 96)(photos)
+    one, other = top(base(photos)).numpy(), top(plain(larger)[:, None, None]).numpy()
+    assert np.abs(one - other).max() > 1e-3
+    network = with_top(base, top, 96)
+    assert network.predict_on_batch(photos) == pytest.approx((one + other) / 2, abs=1e-5)
+    assert len(network.trainable_weights) == 8
+    assert with_top(base, top).predict_on_batch(photos) == pytest.approx(one, abs=1e-5)
 
 
 def test_features_of_a_known_picture():

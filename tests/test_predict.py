@@ -145,10 +145,16 @@ def test_the_best_model_present_is_the_default(trained, tmp_path, monkeypatch):
     import predict
 
     folders = {"tutorial": tmp_path / "weights", "improved": tmp_path / "weights" / "improved"}
+    given = tmp_path / "pretrained"
     monkeypatch.setattr(predict, "weights_dir", folders.get)
+    monkeypatch.setattr(predict, "pretrained_dir", lambda: given)
     folders["improved"].mkdir(parents=True)
+    given.mkdir()
     with pytest.raises(predict.TutorialError, match="no trained model"):
         predict.best_weights()
+    for name in ("small_convnet.weights.h5", "fine_tuned_vgg16.weights.h5"):
+        (given / name).touch()
+        assert predict.best_weights() == given / name
     for name in ("small_convnet.weights.h5", "bottleneck_fc_model.weights.h5", "fine_tuned_vgg16.weights.h5"):
         for folder in folders.values():
             (folder / name).touch()

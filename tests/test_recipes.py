@@ -78,7 +78,7 @@ def enlarged(photo):
 
 @pytest.mark.parametrize("model", FILES)
 def test_predict_answers_as_the_network_and_the_file_say(improved, model):
-    """Photo and mirror image, for VGG16 enlarged, through plain Keras, averaged, calibrated by hand."""
+    """Photo and mirror image, for VGG16 both enlarged too, through plain Keras, averaged, calibrated by hand."""
     data, folder, printed = improved
     weights = folder / FILES[model][0]
     about, look = read_about(weights), plain_look(model, weights)
@@ -92,7 +92,7 @@ def test_predict_answers_as_the_network_and_the_file_say(improved, model):
             inputs = keras.applications.vgg16.preprocess_input(np.float32(photo))
         views = [inputs, inputs[:, :, ::-1]]
         if model != "small_convnet":
-            views = [enlarged(view[0])[None] for view in views]
+            views += [enlarged(view[0])[None] for view in views]
         outputs = np.mean([look(view)[0] for view in views], axis=0)
         calibrated = np.float64(outputs) ** (1 / about.temperature) * np.exp(about.offsets)
         calibrated /= calibrated.sum()

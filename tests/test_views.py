@@ -7,14 +7,7 @@ from tutorial import whole_file
 from tutorial.augmentation import Augmentation, warp
 from tutorial.backend import keras, tf
 from tutorial.batches import PhotoBatches
-from tutorial.networks import (
-    averaging,
-    freeze_first_blocks,
-    split_after_first_blocks,
-    top_model,
-    vgg16_base,
-    with_top,
-)
+from tutorial.networks import freeze_first_blocks, split_after_first_blocks, top_model, vgg16_base, with_top
 from tutorial.views import kept_views
 
 AUGMENTATION = Augmentation(shear=0.2, zoom=0.2, flip=True)
@@ -55,29 +48,6 @@ def test_the_two_halves_are_the_whole(base, trained, places):
     own = {id(weight) for layer in base.layers if layer.name.startswith("block5_") for weight in layer.weights}
     assert {id(weight) for weight in last.trainable_weights} - {id(weight) for weight in top.weights} == own
     assert len(own) == 6
-
-
-def test_the_two_halves_are_the_whole_with_enlarged_photos_too(base, tmp_path):
-    """What plain calls say of the enlarged photos; and the same through kept outputs."""
-    larger_base = vgg16_base(80, enlarged=96)
-    freeze_first_blocks(larger_base)
-    averaged = averaging(larger_base)
-    top = top_model((1, 1, 512), average_places=True)
-    pixels = np.random.default_rng(1).integers(0, 256, (11, 80, 80, 3)).astype(np.uint8)
-    photos = pixels / np.float32(255)
-    larger = keras.layers.Resizing(96, 96)(photos).numpy()
-    plain = keras.applications.VGG16(include_top=False, weights=None, input_shape=(96, 96, 3), pooling="avg")
-    plain.set_weights(base.get_weights())
-    expected = top(plain(larger)[:, None, None]).numpy()
-    assert np.abs(expected - top(averaging(base)(photos))).max() > 1e-3  # not what it says of the photos as they are
-    whole = with_top(averaged, top)
-    assert whole.predict_on_batch(photos) == pytest.approx(expected, abs=1e-5)
-    frozen, trained_part = split_after_first_blocks(averaged, top)
-    assert len(whole.trainable_weights) == len(trained_part.trainable_weights) == 8
-    batches = PhotoBatches(pixels, np.zeros(11, np.float32), 4)
-    kept, _ = kept_views(frozen, batches, batches, 1, tmp_path)
-    got = np.concatenate([trained_part.predict_on_batch(kept[i][0]) for i in range(3)])
-    assert got == pytest.approx(expected, abs=0.01)  # kept as float16
 
 
 def test_a_kept_view_is_what_the_plain_network_sees(base, sets, tmp_path):

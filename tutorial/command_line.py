@@ -100,13 +100,19 @@ def weights_dir(recipe: str) -> Path:
     return folder if recipe == RECIPES[0] else folder / recipe
 
 
+def pretrained_dir() -> Path:
+    """Where the models lie that come with the tutorial; no part saves there."""
+    return project_path("weights/pretrained")
+
+
 def part_settings(args: argparse.Namespace) -> SimpleNamespace:
     """The part's settings: those of the recipe, changed by the flags.
 
     Also fills in ``args.weights_dir``, and ``args.begun``, ``time.monotonic()`` now.
 
     Raises:
-        TutorialError: ``--set`` names no setting, or its value is not of the setting's kind.
+        TutorialError: ``--set`` names no setting, or its value is not of the setting's kind; or the weights are to go
+            where the tutorial's own are.
     """
     column = RECIPES.index(args.recipe)
     chosen = {name: values[column] for name, values in args.settings.items()}
@@ -129,6 +135,8 @@ def part_settings(args: argparse.Namespace) -> SimpleNamespace:
     args.begun = time.monotonic()
     if args.weights_dir is None:
         args.weights_dir = weights_dir(args.recipe)
+    if args.weights_dir.resolve() == pretrained_dir().resolve():
+        raise TutorialError(f"{args.weights_dir} holds the models that came with the tutorial: name another folder.")
     return SimpleNamespace(**{**chosen, **flags})
 
 

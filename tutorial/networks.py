@@ -92,23 +92,18 @@ def small_convnet(image_size: int, classes: int = 2, recipe: str = TUTORIAL, dro
     )
 
 
-def vgg16_base(image_size: int, imagenet: bool = True, enlarged: int | None = None) -> keras.Model:
+def vgg16_base(image_size: int, imagenet: bool = True) -> keras.Model:
     """VGG16 (Simonyan & Zisserman, 2014) without its three dense layers: 14,714,688 parameters.
 
     Args:
-        image_size: pixels a side of the photos, at least 32.
+        image_size: pixels a side, at least 32.
         imagenet: load the ImageNet weights; without them the network is there to be filled from a file.
-        enlarged: pixels a side to which photos are enlarged first, bilinear. VGG16 learnt from photos of 224 x 224; in
-            smaller ones everything is smaller than what it knows best.
 
     Returns:
-        A model from (n, size, size, 3) to the bottleneck features, (n, h, w, 512): h and w are a 32nd of the size that
-        VGG16 sees, rounded down.
+        A model from (n, size, size, 3) to the bottleneck features, (n, h, w, 512): h and w are a 32nd of the size,
+        rounded down.
     """
-    photos = keras.Input((image_size, image_size, 3))
-    seen = photos if enlarged in (None, image_size) else layers.Resizing(enlarged, enlarged)(photos)
-    vgg16 = keras.applications.VGG16(include_top=False, weights=None, input_tensor=seen)
-    base = keras.Model(photos, vgg16.output, name="vgg16")  # whose input is one tensor and no list
+    base = keras.applications.VGG16(include_top=False, weights=None, input_shape=(image_size, image_size, 3))
     if imagenet:
         base.set_weights(imagenet_weights())
     if not tf.config.list_physical_devices("GPU"):  # a GPU's own library does it already
@@ -121,6 +116,32 @@ def vgg16_base(image_size: int, imagenet: bool = True, enlarged: int | None = No
 def averaging(base: keras.Model) -> keras.Model:
     """The base with its features averaged over their places: (n, 1, 1, 512)."""
     return keras.Model(base.input, layers.GlobalAveragePooling2D(keepdims=True)(base.output))
+
+
+def looks(base: keras.Model, enlarged: int | None) -> list[keras.Model]:
+    """The base, and with ``enlarged`` another with the same weights, for which photos are enlarged first.
+
+    VGG16 learnt from photos of 224 x 224; in smaller ones everything is smaller than what it knows best.
+
+    Args:
+        base: with ``enlarged``, from :func:`averaging`, whose features have the same shape whatever the size.
+        enlarged: pixels a side, bilinear.
+    """
+    photos = keras.Input(base.input_shape[1:])
+    return [base] + [keras.Model(photos, _through(base.layers[1:], one)) for one in _seen(photos, enlarged)[1:]]
+
+
+def _seen(photos: keras.KerasTensor, enlarged: int | None) -> list[keras.KerasTensor]:
+    """What the network looks at: the photos, and with another size them enlarged."""
+    if enlarged in (None, photos.shape[1]):
+        return [photos]
+    return [photos, layers.Resizing(enlarged, enlarged)(photos)]
+
+
+def _through(some: list[keras.layers.Layer], tensor: keras.KerasTensor) -> keras.KerasTensor:
+    for layer in some:
+        tensor = layer(tensor)
+    return tensor
 
 
 def top_model(
@@ -146,9 +167,17 @@ def top_model(
     )
 
 
-def with_top(base: keras.Model, top: keras.Model) -> keras.Model:
-    """The base and the top model on it as one network, from photo to probability."""
-    return keras.Model(base.input, top(base.output), name="vgg16_with_top")
+def with_top(base: keras.Model, top: keras.Model, enlarged: int | None = None) -> keras.Model:
+    """The base and the top model on it as one network, from photo to probability.
+
+    With ``enlarged``, the mean of what they say of the photo as it is and enlarged, see :func:`looks`.
+    """
+    answers = [top(_through(base.layers[1:], one)) for one in _seen(base.input, enlarged)[1:]]
+    return keras.Model(base.input, _mean([top(base.output), *answers]), name="vgg16_with_top")
+
+
+def _mean(answers: list[keras.KerasTensor]) -> keras.KerasTensor:
+    return layers.Average(dtype="float32")(answers) if len(answers) > 1 else answers[0]
 
 
 def freeze_first_blocks(base: keras.Model, trained: int = 1) -> None:
@@ -180,6 +209,14 @@ def split_after_first_blocks(base: keras.Model, top: keras.Model, trained: int =
     return frozen, keras.Model(between, top(base.output), name="trained_part")
 
 
+def trained_alone(network: keras.Model, trained: int) -> keras.Model:
+    """The last blocks of a network from :func:`with_top` and its top model, alone, over the same weights."""
+    frozen = f"block{VGG16_BLOCKS - trained}_pool"
+    blocks = [layer for layer in network.layers if layer.name.startswith("block") and layer.name > frozen]
+    between = keras.Input(network.get_layer(frozen).output.shape[1:])
+    return keras.Model(between, _through([*blocks, *network.get_layer("top_model").layers], between))
+
+
 def with_features(network: keras.Model) -> keras.Model:
     """The same network with a second output: what it sees in the photo before it decides, float32 (n, d).
 
@@ -207,11 +244,15 @@ def load_network(path: Path, about: About) -> keras.Model:
         network = small_convnet(about.image_size, classes, about.recipe)
         load_weights(network, path)
         return network
-    base = vgg16_base(about.image_size, about.model == "bottleneck_fc_model", about.settings.get("enlarged"))
+    imagenet = about.compact or about.model == "bottleneck_fc_model"
+    base = vgg16_base(about.image_size, imagenet)
     average_places = bool(about.settings.get("average_places"))
     if average_places:
         base = averaging(base)
     top = top_model(base.output_shape[1:], classes, average_places)
-    network = with_top(base, top)
-    load_weights(top if about.model == "bottleneck_fc_model" else network, path)
+    network = with_top(base, top, about.settings.get("enlarged"))
+    held = top if about.model == "bottleneck_fc_model" else network
+    if about.compact:
+        held = trained_alone(network, about.settings["blocks"])
+    load_weights(held, path)
     return network

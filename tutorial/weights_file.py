@@ -9,7 +9,7 @@ import json
 import math
 import os
 import shutil
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from importlib.metadata import version
 from pathlib import Path
 
@@ -57,6 +57,7 @@ class About:
     temperature: float = 1.0  # by which the answers are calibrated, see tutorial/calibration.py, ...
     offsets: list[float] = field(default_factory=list)  # ... and one for each class
     unsure_below: float = 0.0  # a probability: a photo whose class has less is one that the model is not sure of
+    compact: bool = False  # float16, and of VGG16 only the blocks that were trained, see tutorial/compact.py
     versions: dict[str, str] = field(default_factory=lambda: {name: version(name) for name in PACKAGES})
 
     def answer(self, probabilities: np.ndarray) -> tuple[str, float]:
@@ -106,7 +107,9 @@ def read_about(path: Path) -> About:
         said = json.loads(text) if isinstance(text, str) else None
     except (OSError, ValueError) as error:
         raise TutorialError(f"{path} is not a weights file or is damaged: train it again ({error}).") from None
-    if not isinstance(said, dict) or set(said) != {one.name for one in fields(About)}:
+    names = {one.name for one in fields(About)}
+    needed = {one.name for one in fields(About) if one.default is one.default_factory is MISSING}
+    if not isinstance(said, dict) or not needed <= set(said) <= names:
         raise TutorialError(
             f"{path} was not saved by a part of this tutorial: train one with {FILES['small_convnet'][1]}."
         )
@@ -134,6 +137,7 @@ def _sound(about: About) -> bool:
         and len(about.offsets) in (0, len(names))
         and all(type(number) in (int, float) and math.isfinite(number) for number in [*numbers, *about.offsets])
         and about.temperature > 0
+        and about.settings.get("blocks", 1) in (1, 2, 3, 4)
         and all(type(size) is int and size in SIZES for size in sizes)
         and all(isinstance(one, dict) for one in (about.photos, about.scores, about.versions))
         and all(isinstance(one, str) for one in (about.model, about.preprocessing, about.recipe))

@@ -1,0 +1,116 @@
+"""Small files to give away: what they hold, that they answer as the model did, and that nothing overwrites them."""
+
+import json
+import re
+import shutil
+import subprocess
+
+import h5py
+import numpy as np
+import pytest
+from conftest import PROJECT, SHARED, draw, run, run_part, tensors
+
+from tutorial.imagenet import imagenet_weights
+from tutorial.weights_file import read_about
+
+GIVEN = PROJECT / "weights" / "pretrained"
+NAMES = ("small_convnet.weights.h5", "fine_tuned_vgg16.weights.h5")
+
+
+def probabilities(*command):
+    done = run("predict.py", *command, "--json")
+    assert done.returncode in (0, 2), done.stderr
+    found = [json.loads(line) for line in done.stdout.splitlines()]
+    return {one["photo"]: (one["class"], one["probability"]) for one in found if "class" in one}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_compact_file_answers_as_the_model_did(trained, tmp_path, name):
+    done = run("-m", "tutorial.compact", trained.weights / name, tmp_path / "given away")
+    assert done.returncode == 0, done.stderr
+    small = tmp_path / "given away" / name
+    assert re.search(rf"saved .*{name}, [0-9.]+ MB instead of [0-9.]+ MB", done.stdout)
+    before, after = (
+        probabilities(trained.data / "validation", "--weights", one) for one in (trained.weights / name, small)
+    )
+    assert before.keys() == after.keys() and len(before) > 10
+    for photo, (said, probability) in before.items():
+        again, with_half = after[photo]
+        assert with_half == pytest.approx(probability, abs=0.01)
+        assert again == said or probability < 0.51
+
+
+def test_a_compact_file_holds_what_was_trained_alone(trained, tmp_path):
+    """Block 5 and the top model of the texts, 9,177,089 numbers of two bytes; none of ImageNet's."""
+    assert run("-m", "tutorial.compact", trained.weights / NAMES[1], tmp_path).returncode == 0
+    held = tensors(tmp_path / NAMES[1])
+    assert {one.dtype for one in held.values()} == {np.dtype(np.float16)}
+    assert sum(one.size for one in held.values()) == 9_177_089
+    assert (tmp_path / NAMES[1]).stat().st_size < 2 * 9_177_089 + 100_000
+    full, part = read_about(trained.weights / NAMES[1]), read_about(tmp_path / NAMES[1])
+    assert part.compact and not full.compact and (part.scores, part.class_names) == (full.scores, full.class_names)
+
+
+def test_what_cannot_be_made_smaller_is_said(trained, tmp_path, sentence):
+    top = trained.weights / "bottleneck_fc_model.weights.h5"
+    assert str(top) in sentence(run("-m", "tutorial.compact", top, tmp_path))
+    assert "its own place" in sentence(run("-m", "tutorial.compact", trained.weights / NAMES[0], trained.weights))
+
+
+@pytest.mark.parametrize("part", [1, 2, 3])
+def test_no_part_saves_where_the_tutorials_own_models_are(trained, sentence, part):
+    before = {path: path.stat().st_mtime_ns for path in GIVEN.iterdir()}
+    assert "came with the tutorial" in sentence(run_part(part, trained.data, GIVEN))
+    assert {path: path.stat().st_mtime_ns for path in GIVEN.iterdir()} == before
+
+
+def test_the_given_files_are_small_and_hold_no_more_than_they_should():
+    assert sum(path.stat().st_size for path in GIVEN.iterdir()) < 25e6
+    block5 = imagenet_weights()[20:]
+    held = tensors(GIVEN / NAMES[1])
+    kernels = [one for one in held.values() if one.shape == (3, 3, 512, 512)]
+    assert len(kernels) == 3
+    for kernel in kernels:  # each is near one of ImageNet's, and not the same
+        distances = [np.abs(kernel - one).mean() / np.abs(one).mean() for one in block5[::2]]
+        assert 1e-4 < min(distances) < 0.5
+
+
+@pytest.fixture(scope="module")
+def fresh(tmp_path_factory):
+    """The project as it is after make setup: nothing trained."""
+    folder = tmp_path_factory.mktemp("fresh") / "main"
+    here = subprocess.run(["git", "ls-files"], cwd=PROJECT, capture_output=True, text=True, check=False).stdout.split(
+        "\n"
+    )
+    if not any(here):
+        pytest.skip("not a git checkout")
+    for name in filter(None, here):
+        if not name.startswith("tests/"):
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(PROJECT / name, folder / name)
+    imagenet_weights()
+    for path in PROJECT.glob("weights/vgg16*"):
+        (folder / "weights" / path.name).symlink_to(path)
+    draw(folder / "photos", calico=1, tabby=1)
+    return folder
+
+
+def test_a_photo_is_answered_before_anything_is_trained(fresh):
+    done = run(fresh / "predict.py", fresh / "photos", cwd=fresh)
+    assert done.returncode == 0, done.stderr
+    first, *answers = done.stdout.splitlines()
+    assert (
+        "pretrained" in first and "fine_tuned_vgg16 for calico or tabby" in first and "gives way to your own" in first
+    )
+    assert len(answers) == 2 and all(re.search(r"(calico|tabby)\??:? \(\d+\.\d %\)", one) for one in answers)
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize(("name", "least"), [(NAMES[0], 0.7), (NAMES[1], 0.92)])
+def test_the_given_models_know_the_validation_photos(name, least):
+    """What the model card says they score, less what chance may take."""
+    found = probabilities(SHARED / "calico_tabby" / "validation", "--weights", GIVEN / name)
+    right = [f"/{said}/" in photo.replace("\\", "/") for photo, (said, _) in found.items()]
+    assert len(right) == 80 and np.mean(right) >= least
+    with h5py.File(GIVEN / name) as file:
+        assert json.loads(file.attrs["about"])["scores"]["val_accuracy"] == pytest.approx(np.mean(right), abs=0.02)
