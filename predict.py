@@ -2,6 +2,7 @@
 
     python predict.py photo.jpg                     calico (98.7 %), from the best model there is
     python predict.py photo.jpg --threshold 0.9     "not sure" where the probability is less than 90 %
+    python predict.py photo.jpg --explain           and a picture of which places spoke for that answer
     python predict.py photo.jpg folder --json       one JSON object a line, for other programs
 
 The weights file says how to build its network, how to read the photos and what the classes are
@@ -39,6 +40,8 @@ def parse() -> argparse.Namespace:
     )
     p.add_argument("--threshold", type=probability, metavar="P", help=text)
     p.add_argument("--save", type=Path, metavar="PICTURE", help="write the photos with their answers as a picture")
+    text = "on that picture, beside each photo, the places that spoke for its answer (without --save: explained.png)"
+    p.add_argument("--explain", action="store_true", help=text)
     p.add_argument("--json", action="store_true", help="one JSON object a line on standard output, nothing else there")
     return p.parse_args()
 
@@ -62,10 +65,11 @@ def main() -> int:
     # ---- The model and the photos --------------------------------------------------------------
     weights = args.weights or best_weights()
     about = read_about(weights)
-    if args.save:
-        from tutorial.pictures import check_picture_name, save_predictions
+    picture = args.save or (Path("explained.png") if args.explain else None)
+    if picture:
+        from tutorial.pictures import Answered, check_picture_name, save_predictions
 
-        check_picture_name(args.save)
+        check_picture_name(picture)
     photos = [photo for given in args.photos for photo in (files_below(given) or [given])]
     if not args.json:
         print(f"model: {weights}, {about.model} for {' or '.join(about.class_names)}")
@@ -103,15 +107,16 @@ def main() -> int:
                 print(json.dumps(said), flush=True)
             else:
                 print(f"{visible(photo)}: {answer}", flush=True)
-            if args.save and len(shown) < sheet_limit:
-                picture = open_photo(photo)
-                picture.thumbnail((600, 600))
-                shown.append((picture, answer, photo.name))
+            if picture and len(shown) < sheet_limit:
+                small = open_photo(photo)
+                small.thumbnail((600, 600))
+                places = network.explanation(pixels, name) if args.explain else None
+                shown.append(Answered(small, answer, photo.name, name, places))
 
     # ---- The picture ---------------------------------------------------------------------------
     if shown:
-        save_predictions(shown, args.save)
-        print(f"saved {args.save}, with {len(shown)} of {len(photos)} photos", file=sys.stderr)
+        save_predictions(shown, picture)
+        print(f"saved {picture}, with {len(shown)} of {len(photos)} photos", file=sys.stderr)
     return 2 if failed else 0
 
 

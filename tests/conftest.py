@@ -26,15 +26,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(pytest.mark.skip(reason="the real photos in ../shared/datasets are not here"))
 
 
-def run(*command: object, env: dict[str, str] | None = None, memory: int | None = None) -> subprocess.CompletedProcess:
-    """Run ``python command...`` in the project's folder, as from the shell; with no more bytes than ``memory``."""
+def run(
+    *command: object, env: dict[str, str] | None = None, memory: int | None = None, folder: Path = PROJECT
+) -> subprocess.CompletedProcess:
+    """Run ``python command...`` in a folder, the project's, as from the shell; with no more bytes than ``memory``."""
     limits = {}
     if memory:
         resource = pytest.importorskip("resource", reason="memory is limited as POSIX does it")
         limits["preexec_fn"] = lambda: resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
     return subprocess.run(
         [sys.executable, *map(str, command)],
-        cwd=PROJECT,
+        cwd=folder,
         env={**os.environ, **(env or {})},
         capture_output=True,
         text=True,
