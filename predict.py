@@ -2,7 +2,9 @@
 
     python predict.py photo.jpg                     calico (98.7 %), from the best model there is
     python predict.py photo.jpg --threshold 0.9     "not sure" where the probability is less than 90 %
+    python predict.py photo.jpg --explain           and a picture of which places spoke for that answer
     python predict.py photo.jpg folder --json       one JSON object a line, for other programs
+    python predict.py photo.jpg --imagenet          what VGG16 says that has learnt no classes of yours
 
 The weights file says how to build its network, how to read the photos and what the classes are
 called, so a photo needs nothing but the file.
@@ -48,8 +50,17 @@ def parse() -> argparse.Namespace:
     )
     p.add_argument("--threshold", type=probability, metavar="P", help=text)
     p.add_argument("--save", type=Path, metavar="PICTURE", help="write the photos with their answers as a picture")
+    text = "on that picture, beside each photo, the places that spoke for its answer (without --save: explained.png)"
+    p.add_argument("--explain", action="store_true", help=text)
     p.add_argument("--json", action="store_true", help="one JSON object a line on standard output, nothing else there")
-    return p.parse_args()
+    text = "ask VGG16 as trained on ImageNet for the best two of its 1,000 classes (downloads 553 MB, once)"
+    p.add_argument("--imagenet", action="store_true", help=text)
+    args = p.parse_args()
+    ours = {"--weights": args.weights, "--threshold": args.threshold, "--explain": args.explain or None}
+    for flag, given in ours.items():
+        if args.imagenet and given is not None:
+            raise TutorialError(f"{flag} is for the models that you train: leave it out, or leave out --imagenet.")
+    return args
 
 
 def best_weights() -> Path:
@@ -70,35 +81,81 @@ def best_weights() -> Path:
     )
 
 
+class Trained:
+    """One of the three models, as a part has trained it."""
+
+    def __init__(self, args: argparse.Namespace) -> None:
+        self.weights = args.weights or best_weights()
+        self.about = read_about(self.weights)
+        self.threshold = self.about.unsure_below if args.threshold is None else args.threshold
+        self.name = f"{self.weights}, {self.about.model} for {' or '.join(self.about.class_names)}"
+        if self.weights.parent == pretrained_dir():
+            self.name += "; it came with the tutorial and gives way to your own"
+        self.image_size = self.about.image_size
+        self.network = None
+
+    def answers(self, photos: list) -> list[tuple[str, dict]]:
+        """For each photo, uint8 (image_size, image_size, 3), the answer in words and for other programs."""
+        if self.network is None:  # only now, since TensorFlow takes seconds to load
+            from tutorial.answers import TrainedNetwork
+
+            self.network = TrainedNetwork(self.weights, self.about)
+        found = []
+        for probabilities, unlike in zip(*self.network.answers(photos), strict=True):
+            name, best = self.about.answer(probabilities)
+            sure, unlike = best >= self.threshold, bool(unlike)
+            answer = f"{name} ({100 * best:.1f} %)" if sure else f"not sure: {name}? ({100 * best:.1f} %)"
+            answer += "; unlike any training photo" * unlike
+            said = {"class": name, "probability": best, "model": str(self.weights), "sure": sure, "unlike": unlike}
+            found.append((answer, said))
+        return found
+
+
+class ImageNets:
+    """VGG16 as trained on ImageNet, which knows a thousand classes and not yours."""
+
+    name = "VGG16 as trained on ImageNet, for its 1,000 classes"
+    image_size = 224  # of the photos that it learnt from
+
+    def __init__(self) -> None:
+        self.network = None
+
+    def answers(self, photos: list) -> list[tuple[str, dict]]:
+        """For each photo, uint8 (image_size, image_size, 3), the answer in words and for other programs."""
+        if self.network is None:
+            from tutorial.imagenet_classes import FullVGG16
+
+            self.network = FullVGG16()
+        found = []
+        for best in self.network.best(photos):
+            answer = ", ".join(f"{name} ({100 * sure:.1f} %)" for name, sure in best)
+            top = [{"class": name, "probability": sure} for name, sure in best]
+            found.append((answer, {"top": top, "model": self.name}))
+        return found
+
+
 def main() -> int:
     """Answer every photo; the exit status is 2 if one of them could not be answered."""
     args = parse()
 
     # ---- The model and the photos --------------------------------------------------------------
-    weights = args.weights or best_weights()
-    about = read_about(weights)
-    if args.save:
-        from tutorial.pictures import check_picture_name, save_predictions
+    model = ImageNets() if args.imagenet else Trained(args)
+    picture = args.save or (Path("explained.png") if args.explain else None)
+    if picture:
+        from tutorial.pictures import Answered, check_picture_name, save_predictions
 
-        check_picture_name(args.save)
+        check_picture_name(picture)
     photos = [photo for given in args.photos for photo in (files_below(given) or [given])]
     if not args.json:
-        own = "" if weights.parent != pretrained_dir() else "; it came with the tutorial and gives way to your own"
-        print(f"model: {weights}, {about.model} for {' or '.join(about.class_names)}{own}")
-    threshold = about.unsure_below if args.threshold is None else args.threshold
+        print(f"model: {model.name}")
 
     # ---- The answers, a portion of photos at a time --------------------------------------------
-    network, failed, shown = None, False, []
+    failed, shown = False, []
     for start in range(0, len(photos), batch_size):
         portion = photos[start : start + batch_size]
-        read = list(read_many(portion, about.image_size))
+        read = list(read_many(portion, model.image_size))
         readable = [pixels for pixels in read if not isinstance(pixels, PhotoError)]
-        if readable:
-            if network is None:  # only now, since TensorFlow takes seconds to load
-                from tutorial.answers import TrainedNetwork
-
-                network = TrainedNetwork(weights, about)
-            answers = zip(*network.answers(readable), strict=True)
+        answers = iter(model.answers(readable) if readable else ())
         for photo, pixels in zip(portion, read, strict=True):
             if isinstance(pixels, PhotoError):
                 failed = True
@@ -107,27 +164,18 @@ def main() -> int:
                 else:
                     print(f"error: {visible(pixels)}", file=sys.stderr, flush=True)
                 continue
-            probabilities, unlike = next(answers)
-            unlike = bool(unlike)
-            name, best = about.answer(probabilities)
-            sure = best >= threshold
-            answer = f"{name} ({100 * best:.1f} %)" if sure else f"not sure: {name}? ({100 * best:.1f} %)"
-            answer += "; unlike any training photo" * unlike
-            if args.json:
-                said = {"photo": str(photo), "class": name, "probability": best, "model": str(weights)}
-                said |= {"sure": sure, "unlike": unlike}
-                print(json.dumps(said), flush=True)
-            else:
-                print(f"{visible(photo)}: {answer}", flush=True)
-            if args.save and len(shown) < sheet_limit:
-                picture = open_photo(photo)
-                picture.thumbnail((600, 600))
-                shown.append((picture, answer, photo.name))
+            answer, said = next(answers)
+            print(json.dumps({"photo": str(photo)} | said) if args.json else f"{visible(photo)}: {answer}", flush=True)
+            if picture and len(shown) < sheet_limit:
+                small = open_photo(photo)
+                small.thumbnail((600, 600))
+                places = model.network.explanation(pixels, said["class"]) if args.explain else None
+                shown.append(Answered(small, answer, photo.name, said.get("class", ""), places))
 
     # ---- The picture ---------------------------------------------------------------------------
     if shown:
-        save_predictions(shown, args.save)
-        print(f"saved {args.save}, with {len(shown)} of {len(photos)} photos", file=sys.stderr)
+        save_predictions(shown, picture)
+        print(f"saved {picture}, with {len(shown)} of {len(photos)} photos", file=sys.stderr)
     return 2 if failed else 0
 
 

@@ -1,9 +1,11 @@
 """What the tests share: a way to run the scripts as a reader does, and one small set trained once."""
 
 import csv
+import http.server
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -27,16 +29,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def run(
-    *command: object, env: dict[str, str] | None = None, memory: int | None = None, cwd: Path = PROJECT
+    *command: object, env: dict[str, str] | None = None, memory: int | None = None, folder: Path = PROJECT
 ) -> subprocess.CompletedProcess:
-    """Run ``python command...`` in the project's folder, as from the shell; with no more bytes than ``memory``."""
+    """Run ``python command...`` in a folder, the project's, as from the shell; with no more bytes than ``memory``."""
     limits = {}
     if memory:
         resource = pytest.importorskip("resource", reason="memory is limited as POSIX does it")
         limits["preexec_fn"] = lambda: resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
     return subprocess.run(
         [sys.executable, *map(str, command)],
-        cwd=cwd,
+        cwd=folder,
         env={**os.environ, **(env or {})},
         capture_output=True,
         text=True,
@@ -110,6 +112,31 @@ def imagenet_file() -> Path:
 
     imagenet_weights()
     return PROJECT / "weights" / KERAS_FILE
+
+
+@pytest.fixture
+def place(tmp_path):
+    """A folder with a ``weights`` in it, a Keras cache, and a folder that a web server on loopback serves."""
+    for name in ("weights", "keras", "served"):
+        (tmp_path / name).mkdir()
+    return tmp_path
+
+
+@pytest.fixture
+def server(place):
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def __init__(self, *args):
+            super().__init__(*args, directory=str(place / "served"))
+
+        def log_message(self, *_):
+            asked.append(self.path)
+
+    asked: list[str] = []
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Quiet) as httpd:
+        threading.Thread(target=httpd.serve_forever, daemon=True).start()
+        httpd.url, httpd.asked = f"http://127.0.0.1:{httpd.server_address[1]}", asked
+        yield httpd
+        httpd.shutdown()
 
 
 @pytest.fixture(scope="session")

@@ -96,7 +96,7 @@ def fresh(tmp_path_factory):
 
 
 def test_a_photo_is_answered_before_anything_is_trained(fresh):
-    done = run(fresh / "predict.py", fresh / "photos", cwd=fresh)
+    done = run(fresh / "predict.py", fresh / "photos", folder=fresh)
     assert done.returncode == 0, done.stderr
     first, *answers = done.stdout.splitlines()
     assert (

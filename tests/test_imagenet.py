@@ -37,31 +37,6 @@ sys.exit(command_line.run(imagenet.main))
 """
 
 
-@pytest.fixture
-def place(tmp_path):
-    """A folder with a ``weights`` in it, a Keras cache, and a folder that a web server on loopback serves."""
-    for name in ("weights", "keras", "served"):
-        (tmp_path / name).mkdir()
-    return tmp_path
-
-
-@pytest.fixture
-def server(place):
-    class Quiet(http.server.SimpleHTTPRequestHandler):
-        def __init__(self, *args):
-            super().__init__(*args, directory=str(place / "served"))
-
-        def log_message(self, *_):
-            asked.append(self.path)
-
-    asked: list[str] = []
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Quiet) as httpd:
-        threading.Thread(target=httpd.serve_forever, daemon=True).start()
-        httpd.url, httpd.asked = f"http://127.0.0.1:{httpd.server_address[1]}", asked
-        yield httpd
-        httpd.shutdown()
-
-
 def fetch(place: Path, keras_url: str = NOWHERE, index: str | None = NOWHERE, **env: str):
     """Fetch into ``place``; ``index`` None means the package index that this machine is set up for."""
     env |= {"KERAS_HOME": str(place / "keras"), "PYTHONPATH": str(PROJECT)}

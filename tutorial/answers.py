@@ -7,6 +7,7 @@ import numpy as np
 from tutorial.backend import keras
 from tutorial.calibration import calibrated, class_probabilities
 from tutorial.command_line import TutorialError
+from tutorial.explain import grad_cam
 from tutorial.familiarity import Familiarity, familiarity
 from tutorial.networks import load_network, with_features
 from tutorial.photos import PREPROCESSING, PhotoFiles
@@ -65,7 +66,8 @@ class TrainedNetwork:
     """The network of a weights file, and what the file says of how to ask it."""
 
     def __init__(self, path: Path, about: About) -> None:
-        self.about, self.network = about, with_features(load_network(path, about))
+        self.about, self.plain = about, load_network(path, about)
+        self.network = with_features(self.plain)
         self.familiarity: Familiarity | None = read_familiarity(path)
         width = self.network.outputs[1].shape[1]
         if self.familiarity and self.familiarity.centres.shape != (len(about.class_names), width):
@@ -83,3 +85,15 @@ class TrainedNetwork:
         if self.familiarity:
             unlike = self.familiarity.distances(features) > self.familiarity.limit
         return calibrated(found, self.about.temperature, self.about.offsets), unlike
+
+    def explanation(self, photo: np.ndarray, name: str) -> np.ndarray:
+        """Which places of a photo, uint8 (size, size, 3), spoke for the class called ``name``.
+
+        Returns:
+            float32, (h, w), in 0..1, see :func:`explain.grad_cam`. Where the answer is the mean of those for the photo
+            and its mirror image, so is this.
+        """
+        views = [photo, photo[:, ::-1]] if self.about.mirrored else [photo]
+        label = self.about.class_names.index(name)
+        maps = grad_cam(self.plain, PREPROCESSING[self.about.preprocessing](views), label)
+        return (maps[0] + maps[1][:, ::-1]) / 2 if self.about.mirrored else maps[0]

