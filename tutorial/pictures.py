@@ -48,17 +48,25 @@ def save_history_plot(history: dict[str, list[float]], title: str, path: Path) -
     figure, axes = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
     figure.suptitle(title)
     for axis, what in zip(axes, ("accuracy", "loss"), strict=True):
-        epochs = range(1, len(history[what]) + 1)
-        mark = "o" if len(epochs) == 1 else None
-        axis.plot(epochs, history[what], color=TRAIN_COLOUR, marker=mark, label="train")
-        axis.plot(epochs, history[f"val_{what}"], "--", color=VALIDATION_COLOUR, marker=mark, label="validation")
+        draw_curves(axis, history, what)
         axis.set_xlabel("epoch")
         axis.set_title(what)
-        axis.xaxis.get_major_locator().set_params(integer=True)
-        axis.grid(alpha=0.3)
         axis.legend()
-    axes[0].set_ylim(top=1.02)
     _save_figure(figure, path)
+
+
+def draw_curves(axis: plt.Axes, history: dict[str, list[float]], what: str) -> None:
+    """One of "accuracy" and "loss" by epoch, train and validation."""
+    epochs = range(1, len(history[what]) + 1)
+    mark = "o" if len(epochs) == 1 else None
+    # Whole lines where the axis ends at 1: clipped, one that lies on its end would be half as wide.
+    look = {"marker": mark, "clip_on": False}
+    axis.plot(epochs, history[what], color=TRAIN_COLOUR, label="train", **look)
+    axis.plot(epochs, history[f"val_{what}"], "--", color=VALIDATION_COLOUR, label="validation", **look)
+    axis.xaxis.get_major_locator().set_params(integer=True)
+    axis.grid(alpha=0.3)
+    if what == "accuracy":
+        axis.set_ylim(top=1)
 
 
 def save_reliability_plot(before: Bins, after: Bins, path: Path) -> None:
@@ -76,8 +84,9 @@ def save_reliability_plot(before: Bins, after: Bins, path: Path) -> None:
         axis.plot([0, 1], [0, 1], color="grey", linewidth=1)
         axis.plot(sure, right, "o-", color=TRAIN_COLOUR)
         for x, y, n in zip(sure, right, count, strict=True):
-            axis.annotate(f"{n}", (x, y), textcoords="offset points", xytext=(6, -12), fontsize=8)
-        axis.set_xlim(min(0.45, *sure), 1.02)
+            place = (4, -14) if y > 0.1 else (4, 7)  # beside the point, and within the frame wherever that is
+            axis.annotate(f"{n}", (x, y), textcoords="offset points", xytext=place, ha="right", fontsize=8)
+        axis.set_xlim(min(0.45, min(sure) - 0.05), 1.02)
         axis.set_ylim(-0.02, 1.05)
         axis.set_xlabel("mean probability of the class named (and photos)")
         axis.set_title(title)
