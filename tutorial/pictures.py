@@ -104,16 +104,18 @@ def save_predictions(answers: list[tuple[Image.Image, str, str]], path: Path) ->
     """
     columns = min(4, len(answers))
     rows = -(-len(answers) // columns)
-    figure, axes = plt.subplots(
-        rows, columns, figsize=(max(4, 3 * columns), 3.4 * rows), layout="constrained", squeeze=False
-    )
+    titles = ["\n".join(textwrap.wrap(answer, 28)) for _, answer, _ in answers]
+    lines = 1 + max(title.count("\n") for title in titles)
+    width, shape = max(3, 4 / columns), max(min(1, photo.height / photo.width) for photo, _, _ in answers)
+    size = columns * width, rows * (0.45 + 0.25 * lines + (width - 0.3) * shape)
+    figure, axes = plt.subplots(rows, columns, figsize=size, layout="constrained", squeeze=False)
     for axis in axes.flat:
         axis.axis("off")
-    for axis, (photo, answer, name) in zip(axes.flat, answers, strict=False):
+    for axis, (photo, _, name), title in zip(axes.flat, answers, titles, strict=False):
         axis.imshow(photo)
-        axis.set_title("\n".join(textwrap.wrap(answer, 28)), fontsize=13, parse_math=False)
-        shown = name if len(name) <= 40 else name[:18] + "..." + name[-19:]
-        axis.text(0.5, -0.03, shown, transform=axis.transAxes, ha="center", va="top", fontsize=8, parse_math=False)
+        axis.set_title(title, fontsize=13, parse_math=False)
+        shown = name if len(name) <= 36 else name[:16] + "..." + name[-17:]
+        axis.text(0.5, -0.03, shown, transform=axis.transAxes, ha="center", va="top", fontsize=9.5, parse_math=False)
     _save_figure(figure, path)
 
 
