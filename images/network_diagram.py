@@ -14,13 +14,8 @@ from tutorial.pictures import plt
 layers = keras.layers
 
 FROZEN, TRAINED = ("#a9c1d6", "#3d5a73", "frozen"), ("#f3ae6d", "#9a4500", "trained")  # fill, edge and word, the word
-EDGE, PHOTO, BLOCK, GAP, TOP = (
-    12,
-    82,
-    99,
-    78,
-    149,
-)  # pixels across: the margin, the photo, each block, what comes out, the top model
+# Pixels across: the margin, the photo, each block, what comes out, the top model.
+EDGE, PHOTO, BLOCK, GAP, TOP = 12, 82, 99, 78, 149
 TALLEST = 92  # pixels: a slab as high as the photo
 HEIGHT, LINE = 464, 17  # pixels: of the whole diagram, and of a line of writing
 
