@@ -54,7 +54,7 @@ def main() -> None:
     import numpy as np
 
     from tutorial.answers import judge
-    from tutorial.augmentation import Augmentation, augmentation, warp
+    from tutorial.augmentation import augmentation, views_to_look_at
     from tutorial.backend import keras
     from tutorial.batches import PhotoBatches
     from tutorial.checkpoint import Checkpoint
@@ -67,10 +67,7 @@ def main() -> None:
     validation_pixels, validation_files = load_photos(validation_files, image_size)
 
     # ---- Augmentation, to look at --------------------------------------------------------------
-    # Rotated and shifted too, which the texts' training is not, so that the eye sees what a warp can do.
-    strong = Augmentation(rotation=40, shift=0.2, shear=0.2, zoom=0.2, flip=True)
-    rng = np.random.default_rng(args.seed)
-    views = warp(np.repeat(train_pixels[:1], preview_count, axis=0), strong.matrices(preview_count, rng))
+    views = views_to_look_at(train_pixels[0], preview_count, args.seed)
     for i, view in enumerate(views, 1):
         save_jpeg(view, args.weights_dir / "preview" / f"view_{i:02}.jpg")
     sheet = args.weights_dir / "preview.png"

@@ -149,7 +149,7 @@ def main() -> None:
         f"{machine()}, seed {args.seed}.",
         f"`python benchmarks/soak.py --data {args.data.as_posix()}`",
         "",
-        "| part | recipe | kills | while | ended with the same bits | going on: s, median (most) | Ctrl-C: s, the longest |",
+        "| part | recipe | kills | while | ended with the same bits | going on: s, median (most) | Ctrl-C: s, most |",
         "|---|---|---|---|---|---|---|",
     ]
     chance = random.Random(args.seed)

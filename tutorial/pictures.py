@@ -49,17 +49,25 @@ def save_history_plot(history: dict[str, list[float]], title: str, path: Path) -
     figure, axes = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
     figure.suptitle(title)
     for axis, what in zip(axes, ("accuracy", "loss"), strict=True):
-        epochs = range(1, len(history[what]) + 1)
-        mark = "o" if len(epochs) == 1 else None
-        axis.plot(epochs, history[what], color=TRAIN_COLOUR, marker=mark, label="train")
-        axis.plot(epochs, history[f"val_{what}"], "--", color=VALIDATION_COLOUR, marker=mark, label="validation")
+        draw_curves(axis, history, what)
         axis.set_xlabel("epoch")
         axis.set_title(what)
-        axis.xaxis.get_major_locator().set_params(integer=True)
-        axis.grid(alpha=0.3)
         axis.legend()
-    axes[0].set_ylim(top=1.02)
     _save_figure(figure, path)
+
+
+def draw_curves(axis: plt.Axes, history: dict[str, list[float]], what: str) -> None:
+    """One of "accuracy" and "loss" by epoch, train and validation."""
+    epochs = range(1, len(history[what]) + 1)
+    mark = "o" if len(epochs) == 1 else None
+    # Whole lines where the axis ends at 1: clipped, one that lies on its end would be half as wide.
+    look = {"marker": mark, "clip_on": False}
+    axis.plot(epochs, history[what], color=TRAIN_COLOUR, label="train", **look)
+    axis.plot(epochs, history[f"val_{what}"], "--", color=VALIDATION_COLOUR, label="validation", **look)
+    axis.xaxis.get_major_locator().set_params(integer=True)
+    axis.grid(alpha=0.3)
+    if what == "accuracy":
+        axis.set_ylim(top=1)
 
 
 def save_reliability_plot(before: Bins, after: Bins, path: Path) -> None:
@@ -77,8 +85,9 @@ def save_reliability_plot(before: Bins, after: Bins, path: Path) -> None:
         axis.plot([0, 1], [0, 1], color="grey", linewidth=1)
         axis.plot(sure, right, "o-", color=TRAIN_COLOUR)
         for x, y, n in zip(sure, right, count, strict=True):
-            axis.annotate(f"{n}", (x, y), textcoords="offset points", xytext=(6, -12), fontsize=8)
-        axis.set_xlim(min(0.45, *sure), 1.02)
+            place = (4, -14) if y > 0.1 else (4, 7)  # beside the point, and within the frame wherever that is
+            axis.annotate(f"{n}", (x, y), textcoords="offset points", xytext=place, ha="right", fontsize=8)
+        axis.set_xlim(min(0.45, min(sure) - 0.05), 1.02)
         axis.set_ylim(-0.02, 1.05)
         axis.set_xlabel("mean probability of the class named (and photos)")
         axis.set_title(title)
@@ -99,7 +108,7 @@ class Answered:
 
 
 def _short(text: str) -> str:
-    return text if len(text) <= 40 else text[:18] + "..." + text[-19:]
+    return text if len(text) <= 36 else text[:16] + "..." + text[-17:]
 
 
 def save_predictions(answers: list[Answered], path: Path) -> None:
@@ -116,18 +125,20 @@ def save_predictions(answers: list[Answered], path: Path) -> None:
             panels.append((one.photo, "", f"warm: what spoke for {_short(one.spoken_for)}", one.places))
     columns = min(4, len(panels))
     rows = -(-len(panels) // columns)
-    figure, axes = plt.subplots(
-        rows, columns, figsize=(max(4, 3 * columns), 3.4 * rows), layout="constrained", squeeze=False
-    )
+    titles = ["\n".join(textwrap.wrap(above, 28)) for _, above, _, _ in panels]
+    lines = 1 + max(title.count("\n") for title in titles)
+    width, shape = max(3, 4 / columns), max(min(1, photo.height / photo.width) for photo, *_ in panels)
+    size = columns * width, rows * (0.45 + 0.25 * lines + (width - 0.3) * shape)
+    figure, axes = plt.subplots(rows, columns, figsize=size, layout="constrained", squeeze=False)
     for axis in axes.flat:
         axis.axis("off")
-    for axis, (photo, above, below, places) in zip(axes.flat, panels, strict=False):
+    for axis, (photo, _, below, places), title in zip(axes.flat, panels, titles, strict=False):
         drawn = axis.imshow(photo)
         if places is not None:  # the loader squeezes the whole photo into its square, so the map is stretched back
             whole = drawn.get_extent()
             axis.imshow(places, "plasma", vmin=0, vmax=1, alpha=0.5, extent=whole, interpolation="bilinear")
-        axis.set_title("\n".join(textwrap.wrap(above, 28)), fontsize=13, parse_math=False)
-        axis.text(0.5, -0.03, below, transform=axis.transAxes, ha="center", va="top", fontsize=8, parse_math=False)
+        axis.set_title(title, fontsize=13, parse_math=False)
+        axis.text(0.5, -0.03, below, transform=axis.transAxes, ha="center", va="top", fontsize=9.5, parse_math=False)
     _save_figure(figure, path)
 
 
