@@ -207,7 +207,8 @@ def load_network(path: Path, about: About) -> keras.Model:
         network = small_convnet(about.image_size, classes, about.recipe)
         load_weights(network, path)
         return network
-    base = vgg16_base(about.image_size, about.model == "bottleneck_fc_model", about.settings.get("enlarged"))
+    enlarged = int(about.settings.get("enlarged", about.image_size))
+    base = vgg16_base(about.image_size, about.model == "bottleneck_fc_model", enlarged)
     average_places = bool(about.settings.get("average_places"))
     if average_places:
         base = averaging(base)
