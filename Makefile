@@ -5,6 +5,7 @@
 # make data-tools      what the scripts that collect and prune photos need besides
 # make photos          collect both cats from the internet, prune, split: run it again to continue
 # make test            run the tests
+# make lint            check the code's style and types
 # make clean           remove what the parts saved, and the drawn cats; downloads and your photos stay
 
 PYTHON ?= python3
@@ -90,6 +91,7 @@ test: .venv/.installed-dev $(imagenet)
 lint: .venv/.installed-dev
 	$(python) -m ruff check .
 	$(python) -m ruff format --check .
+	$(python) -m mypy
 
 clean:
 	find weights -mindepth 1 ! -name README.md ! -name '$(notdir $(imagenet))' ! -path 'weights/pretrained*' -delete

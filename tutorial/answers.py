@@ -81,7 +81,7 @@ class TrainedNetwork:
             unlike anything trained on; False where the weights file does not know.
         """
         found, features = ask(self.network, photos, self.about.preprocessing, self.about.mirrored)
-        unlike = np.zeros(len(photos), bool)
+        unlike: np.ndarray = np.zeros(len(photos), bool)
         if self.familiarity:
             unlike = self.familiarity.distances(features) > self.familiarity.limit
         return calibrated(found, self.about.temperature, self.about.offsets), unlike

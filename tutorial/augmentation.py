@@ -64,8 +64,8 @@ class Augmentation:
             views += np.float32(mean * (1 - gain) + added)
             np.clip(views, 0, 255, out=views)
         if self.erase:
-            sides = np.int64(rng.uniform(0.1, self.erase, (count, 2)) * size)
-            corners = np.int64(rng.random((count, 2)) * (size - sides))
+            sides = (rng.uniform(0.1, self.erase, (count, 2)) * size).astype(np.int64)
+            corners = (rng.random((count, 2)) * (size - sides)).astype(np.int64)
             for i in np.flatnonzero(rng.random(count) < 0.5):
                 (y, x), (height, width) = corners[i], sides[i]
                 views[i, y : y + height, x : x + width] = mean[i]

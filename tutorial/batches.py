@@ -19,7 +19,7 @@ def digest(*arrays: np.ndarray) -> str:
     found = hashlib.sha256()
     for array in arrays:
         found.update(f"{array.shape} {array.dtype}".encode())
-        found.update(np.ascontiguousarray(array))
+        found.update(np.ascontiguousarray(array).data)
     return found.hexdigest()
 
 
@@ -107,13 +107,14 @@ class PhotoBatches(Batches):
     ) -> None:
         super().__init__(pixels, labels, batch_size, None if augmentation is None else seed)
         self.augmentation, self.preprocessing, self.mix = augmentation, preprocessing, mix
+        self.views_seed = seed
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         inputs, labels = super().__getitem__(index)
         if self.mix:
-            rng = np.random.default_rng([self.seed, self.epoch, index, 1])  # another stream than the views'
+            rng = np.random.default_rng([self.views_seed, self.epoch, index, 1])  # another stream than the views'
             shares, others = rng.beta(self.mix, self.mix, len(labels)), rng.permutation(len(labels))
-            shares = np.float32(np.maximum(shares, 1 - shares))
+            shares = np.maximum(shares, 1 - shares).astype(np.float32)
             inputs, labels = (_blend(one, one[others], shares) for one in (inputs, labels))
         return inputs, labels
 
@@ -125,7 +126,7 @@ class PhotoBatches(Batches):
         """The photos ``here``, preprocessed; where they are augmented, the views drawn from the seed and ``chance``."""
         pixels = self.arrays[here]
         if self.augmentation is not None:
-            rng = np.random.default_rng([self.seed, *chance])
+            rng = np.random.default_rng([self.views_seed, *chance])
             pixels = warp(pixels, self.augmentation.matrices(len(here), rng))
             pixels = self.augmentation.relight(pixels, rng)
         return PREPROCESSING[self.preprocessing](pixels)

@@ -64,7 +64,7 @@ def fit_calibration(probabilities: np.ndarray, labels: np.ndarray) -> tuple[floa
         probabilities: (n, classes), as the network gives them.
         labels: (n,), 0, 1, ...
     """
-    logits, labels = _logits(probabilities), np.int64(labels)
+    logits, labels = _logits(probabilities), np.asarray(labels, np.int64)
     count, classes = logits.shape
     # What each parameter adds to a logit when it grows by one: 1 / temperature the network's own, an offset one.
     slopes = np.concatenate([logits[:, :, None], np.tile(np.eye(classes), (count, 1, 1))], axis=2)

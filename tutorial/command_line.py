@@ -1,6 +1,7 @@
 """The parts' common flags, and how a part tells the reader about an error or its progress."""
 
 import argparse
+import io
 import math
 import os
 import shlex
@@ -10,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TextIO
+from typing import Any, TextIO
 
 RECIPES = ("tutorial", "improved")  # the texts' numbers; and what answers the limitations that they name
 LIMITS = {  # of the settings that are no share, 0 to 1
@@ -170,7 +171,7 @@ class _Visible:
         self.stream.write(visible(text, "\n\t\u200d"))
         return len(text)
 
-    def __getattr__(self, name: str) -> object:
+    def __getattr__(self, name: str) -> Any:
         return getattr(self.stream, name)
 
 
@@ -182,7 +183,8 @@ def run(main: Callable[[], int | None], continues: bool = False) -> int:
         continues: whether the same command goes on where it was stopped.
     """
     for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="backslashreplace")  # a file name the terminal cannot show must not end the run
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a file name the terminal cannot show must not end the run
     sys.stdout = _Visible(sys.stdout)
     try:
         return main() or 0

@@ -39,7 +39,7 @@ def compact(path: Path, folder: Path) -> Path:
 
     network = load_network(path, about)
     if about.model == "fine_tuned_vgg16":
-        network = trained_alone(network, about.settings["blocks"])
+        network = trained_alone(network, int(about.settings["blocks"]))
     about = replace(about, compact=True)
     there = folder / FILES[about.model][0]
     with tempfile.TemporaryDirectory() as whole, written_whole(there) as beside:

@@ -45,4 +45,4 @@ def familiarity(features: np.ndarray, labels: np.ndarray) -> Familiarity:
         own = np.arange(len(features)) % FOLDS == fold
         others = ~own if set(labels[~own]) == set(labels) else own | True  # a class of one photo judges itself
         distances[own] = Familiarity(_centres(features[others], labels[others])).distances(features[own])
-    return Familiarity(np.float32(_centres(features, labels)), float(np.quantile(distances, 1 - FLAGGED)))
+    return Familiarity(_centres(features, labels).astype(np.float32), float(np.quantile(distances, 1 - FLAGGED)))

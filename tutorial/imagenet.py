@@ -57,7 +57,7 @@ def say(sentence: str) -> None:
 def _checked(tensors: list[np.ndarray]) -> list[np.ndarray]:
     digest = hashlib.sha256()
     for tensor in tensors:
-        digest.update(np.ascontiguousarray(tensor, "<f4"))
+        digest.update(np.ascontiguousarray(tensor, "<f4").data)
     if digest.hexdigest() != SHA256:
         raise NotHere("the numbers in it are not VGG16's ImageNet weights (their SHA-256 differs)")
     return tensors
@@ -138,7 +138,7 @@ def _onnx_tensors(model: bytes) -> dict[str, np.ndarray]:
     field = descriptor_pb2.FieldDescriptorProto
     one, many = field.LABEL_OPTIONAL, field.LABEL_REPEATED
     file = descriptor_pb2.FileDescriptorProto(name="onnx_tensors.proto", package="tutorial")
-    for message, fields in {
+    messages: dict[str, list[tuple[str, int, int, int, str | None]]] = {
         "Tensor": [
             ("dims", 1, many, field.TYPE_INT64, None),
             ("name", 8, one, field.TYPE_STRING, None),
@@ -146,7 +146,8 @@ def _onnx_tensors(model: bytes) -> dict[str, np.ndarray]:
         ],
         "Graph": [("initializer", 5, many, field.TYPE_MESSAGE, ".tutorial.Tensor")],
         "Model": [("graph", 7, one, field.TYPE_MESSAGE, ".tutorial.Graph")],
-    }.items():
+    }
+    for message, fields in messages.items():
         declared = file.message_type.add(name=message)
         for name, number, label, kind, of in fields:
             declared.field.add(name=name, number=number, label=label, type=kind, type_name=of)

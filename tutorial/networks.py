@@ -250,9 +250,9 @@ def load_network(path: Path, about: About) -> keras.Model:
     if average_places:
         base = averaging(base)
     top = top_model(base.output_shape[1:], classes, average_places)
-    network = with_top(base, top, about.settings.get("enlarged"))
+    network = with_top(base, top, int(about.settings.get("enlarged", about.image_size)))
     held = top if about.model == "bottleneck_fc_model" else network
     if about.compact:
-        held = trained_alone(network, about.settings["blocks"])
+        held = trained_alone(network, int(about.settings["blocks"]))
     load_weights(held, path)
     return network

@@ -299,7 +299,7 @@ def as_vgg16_learnt(pixels: np.ndarray | list[np.ndarray]) -> np.ndarray:
 
     What ``keras.applications.vgg16.preprocess_input`` does, and what the ImageNet weights were trained on.
     """
-    return np.asarray(pixels, np.float32)[..., ::-1] - np.float32([103.939, 116.779, 123.68])
+    return np.asarray(pixels, np.float32)[..., ::-1] - np.array([103.939, 116.779, 123.68], np.float32)
 
 
 # What a weights file may say that its photos went through.

@@ -235,7 +235,8 @@ def save_outcome(
     history, model = outcome.history, outcome.model
     print_scores(history)
     scores = {name: float(values[-1]) for name, values in history.items()}
-    temperature, offsets, unsure_below = 1.0, [], 0.0
+    temperature, unsure_below = 1.0, 0.0
+    offsets: list[float] = []
     table, plot = args.weights_dir / f"{model}.csv", args.weights_dir / f"{model}.png"
     if args.recipe != RECIPES[0]:
         found, labels = outcome.answers["validation"], outcome.files[1].labels

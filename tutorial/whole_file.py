@@ -3,6 +3,7 @@
 import errno
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ SPARE = 200e6  # bytes of disk that are left to others
 WRITING = ".writing-"  # how the name of a file begins that is not whole yet
 UNFINISHED = ".unfinished"  # how the name of one ends that an interrupted run goes on with
 LOCK = ".lock"
-_held = []  # the lock's open file: the system takes the lock back when the process ends, however it ends
+_held: list[BinaryIO] = []  # the lock's open file: the system takes the lock back however the process ends
 
 
 @contextmanager
@@ -100,7 +101,7 @@ def hold(folder: Path) -> None:
 def _locked(file: BinaryIO) -> bool:
     """Whether no other process has locked the file; this one has now."""
     try:
-        if os.name == "nt":
+        if sys.platform == "win32":
             import msvcrt
 
             msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)

@@ -38,7 +38,7 @@ def _matrices(size: int) -> tuple[np.ndarray, np.ndarray]:
             into[:, tile, i] = to_values[:, i - first + 1]
         for i in range(first, min(size, first + TILE)):
             out[i, :, tile] = to_outputs[i - first]
-    return np.float32(into.reshape(-1, size)), np.float32(out.reshape(size, -1))
+    return into.reshape(-1, size).astype(np.float32), out.reshape(size, -1).astype(np.float32)
 
 
 def convolution(inputs: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:

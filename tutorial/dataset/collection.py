@@ -146,9 +146,8 @@ class Collection:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # about size; open_photo() refuses what is too large
                 with Image.open(io.BytesIO(content), formats=list(ENDINGS)) as image:
-                    path = self.folder / (
-                        photo.key + ENDINGS.get(image.format, ".jpg")
-                    )  # MPO, a JPEG with two pictures
+                    ending = ENDINGS.get(image.format or "", ".jpg")  # else it is MPO, a JPEG with two pictures
+                    path = self.folder / (photo.key + ending)
         except Exception:  # each of Pillow's decoders raises errors of its own for broken data
             return "not a photo"
         try:

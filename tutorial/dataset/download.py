@@ -29,7 +29,8 @@ LONGEST_WAIT = 120  # seconds of Retry-After that are waited for; beyond that th
 REDIRECTS = 5
 TRY_AGAIN = {408, 425, 429, 500, 502, 503, 504}
 
-Job, Result = TypeVar("Job"), TypeVar("Result")
+Job = TypeVar("Job")
+Result = TypeVar("Result")
 
 
 class RefusedError(Exception):
@@ -168,7 +169,7 @@ class Downloader:
         self.hosts: dict[str, _Host] = {}
         self.lock = threading.Lock()
 
-    def get(self, url: str, most: int, params: dict[str, object] | None = None) -> bytes:
+    def get(self, url: str, most: int, params: dict[str, str | int] | None = None) -> bytes:
         """The answer's body.
 
         Args:
@@ -182,7 +183,7 @@ class Downloader:
         """
         try:
             check_url(url, self.local_allowed)
-            start = requests.Request("GET", url, params=params).prepare().url
+            start = str(requests.Request("GET", url, params=params).prepare().url)
         except (requests.RequestException, UnicodeError):
             raise RefusedError("not a web address") from None
         for attempt in range(TRIES):
@@ -220,11 +221,12 @@ class Downloader:
             host = self.hosts.setdefault(name, _Host(name, self.spacing.get(name, 0)))
         try:
             request = self.session.prepare_request(requests.Request("GET", url))
-            settings = self.session.merge_environment_settings(request.url, {}, True, None, None)
+            address = str(request.url)
+            settings = self.session.merge_environment_settings(address, {}, True, None, None)
             with host.turn():
                 deadline = time.monotonic() + WHOLE_ANSWER
                 # The adapter itself, because Session.send() reads a redirect's whole body, however long.
-                adapter = self.session.get_adapter(request.url)
+                adapter = self.session.get_adapter(address)
                 with adapter.send(request, timeout=TIMEOUTS, **settings) as response:
                     if response.is_redirect:
                         return next_url(url, response.headers["Location"], self.local_allowed)
@@ -277,7 +279,7 @@ def in_threads(work: Callable[[Job], Result], jobs: Iterator[Job], threads: int)
     The threads are daemons: whoever stops listening, at Ctrl-C say, does not wait for a slow server.
     An exception from ``jobs`` or ``work`` is raised here, after the results of the other jobs under way.
     """
-    turn, results = threading.Lock(), Queue(threads)
+    turn, results = threading.Lock(), Queue[tuple[Job, Result] | None](threads)
     failure: list[BaseException] = []
 
     def take_jobs() -> None:

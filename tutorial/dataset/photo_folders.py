@@ -9,6 +9,7 @@ import csv
 import hashlib
 import os
 import shlex
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,13 +59,13 @@ def _look(data: Path, file: str) -> Photo:
         content = path.read_bytes()
     except OSError as error:
         return Photo(file, error=f"may not be read ({error.strerror})")
-    known = {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
+    sha256, size = hashlib.sha256(content).hexdigest(), len(content)
     del content
     try:
         photo = open_photo(path)
     except PhotoError as error:
-        return Photo(file, error=str(error).removeprefix(f"{path} ").rstrip("."), **known)
-    return Photo(file, width=photo.width, height=photo.height, fingerprint=fingerprint(photo), **known)
+        return Photo(file, sha256, size, error=str(error).removeprefix(f"{path} ").rstrip("."))
+    return Photo(file, sha256, size, photo.width, photo.height, fingerprint(photo))
 
 
 def look_at(data: Path, files: list[str]) -> list[Photo]:
@@ -111,7 +112,7 @@ def read_csv(path: Path, columns: set[str]) -> list[dict[str, str]]:
     return rows
 
 
-def write_csv(path: Path, columns: list[str], rows: list[dict[str, object]]) -> None:
+def write_csv(path: Path, columns: list[str], rows: Sequence[Mapping[str, object]]) -> None:
     """Write a table: UTF-8, with the byte-order mark by which spreadsheets know it. For use in ``written_whole``."""
     with open(path, "w", encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
         writer = csv.DictWriter(file, columns, extrasaction="ignore")

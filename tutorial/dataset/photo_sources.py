@@ -30,7 +30,7 @@ def _key(source: str, name: object) -> str | None:
     return f"{source}-{name}" if re.fullmatch(r"[A-Za-z0-9-]{1,64}", str(name)) else None
 
 
-def _ask(web: Downloader, service: str, url: str, params: dict[str, object]) -> dict:
+def _ask(web: Downloader, service: str, url: str, params: dict[str, str | int]) -> dict:
     """One JSON object from a service. Raises TutorialError with what the reader can do about it."""
     try:
         answer = json.loads(web.get(url, ANSWER_BYTES, params))
@@ -50,10 +50,10 @@ def _ask(web: Downloader, service: str, url: str, params: dict[str, object]) -> 
     return answer
 
 
-def _understood(service: str, read: Callable[[], list]) -> list:
+def _understood(service: str, answer: dict, read: Callable[[dict], list]) -> list:
     """What ``read`` makes of an answer. Raises TutorialError if the fields it needs are not there."""
     try:
-        return read()
+        return read(answer)
     except (AttributeError, KeyError, TypeError, ValueError):
         raise TutorialError(
             f"{service} answered in a form that is new: look for a newer version of this tutorial."
@@ -73,9 +73,9 @@ class Flickr:
         self.web, self.url, self.api_key = web, url, api_key
         self._licences: dict[str, dict] = {}
 
-    def _call(self, method: str, **params: object) -> dict:
-        always = {"method": method, "api_key": self.api_key, "format": "json", "nojsoncallback": 1}
-        answer = _ask(self.web, "Flickr", self.url, always | params)
+    def _call(self, method: str, **params: str | int) -> dict:
+        params |= {"method": method, "api_key": self.api_key, "format": "json", "nojsoncallback": 1}
+        answer = _ask(self.web, "Flickr", self.url, params)
         if answer.get("stat") == "ok":
             return answer
         if str(answer.get("code")) == "100":
@@ -89,7 +89,9 @@ class Flickr:
         """
         if not self._licences:
             answer = self._call("flickr.photos.licenses.getInfo")
-            every = _understood("Flickr", lambda: [(str(one["id"]), one) for one in answer["licenses"]["license"]])
+            every = _understood(
+                "Flickr", answer, lambda said: [(str(one["id"]), one) for one in said["licenses"]["license"]]
+            )
             self._licences = {i: one for i, one in every if "creativecommons.org/" in str(one.get("url"))}
         return self._licences
 
@@ -111,9 +113,11 @@ class Flickr:
                 page=page,
             )
             yield from _understood(
-                "Flickr", lambda a=answer: [p for one in a["photos"]["photo"] if (p := self._photo(one, query))]
+                "Flickr",
+                answer,
+                lambda said: [p for one in said["photos"]["photo"] if (p := self._photo(one, query))],
             )
-            pages = min(pages, _understood("Flickr", lambda a=answer: [int(a["photos"]["pages"])])[0])
+            pages = min(pages, _understood("Flickr", answer, lambda said: [int(said["photos"]["pages"])])[0])
             page += 1
 
     def _photo(self, one: dict, query: str) -> FoundPhoto | None:
@@ -144,9 +148,9 @@ class Openverse:
         while page <= pages:
             answer = _ask(self.web, "Openverse", self.url, {"q": query, "page": page, "page_size": OPENVERSE_PAGE})
             yield from _understood(
-                "Openverse", lambda a=answer: [p for one in a["results"] if (p := self._photo(one, query))]
+                "Openverse", answer, lambda said: [p for one in said["results"] if (p := self._photo(one, query))]
             )
-            pages = min(pages, _understood("Openverse", lambda a=answer: [int(a["page_count"])])[0])
+            pages = min(pages, _understood("Openverse", answer, lambda said: [int(said["page_count"])])[0])
             page += 1
 
     def _photo(self, one: dict, query: str) -> FoundPhoto | None:

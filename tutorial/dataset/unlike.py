@@ -43,8 +43,8 @@ def photo_features(paths: list[Path], digests: list[str], kept: Path) -> np.ndar
             _compute(missing, known)
         finally:
             with written_whole(kept) as beside, open(beside, "wb") as file:
-                np.savez(file, digests=np.array(list(known)), features=np.float32(list(known.values())))
-    return np.float32([known[digest] for digest in digests]).reshape(len(digests), 512)
+                np.savez(file, digests=np.array(list(known)), features=np.array(list(known.values()), np.float32))
+    return np.array([known[digest] for digest in digests], np.float32).reshape(len(digests), 512)
 
 
 def _read(kept: Path) -> dict[str, np.ndarray]:
@@ -72,7 +72,7 @@ def _compute(missing: dict[str, Path], known: dict[str, np.ndarray]) -> None:
         # A photo that has become unreadable since it was looked at is asked about as a black one.
         batch.append(np.zeros((IMAGE_SIZE, IMAGE_SIZE, 3)) if isinstance(pixels, PhotoError) else pixels)
         if len(batch) == BATCH_SIZE or i == len(missing):
-            seen = network.predict_on_batch(keras.applications.vgg16.preprocess_input(np.float32(batch)))
+            seen = network.predict_on_batch(keras.applications.vgg16.preprocess_input(np.array(batch, np.float32)))
             seen /= np.maximum(np.linalg.norm(seen, axis=1, keepdims=True), 1e-9)
             known.update(zip(digests[i - len(batch) : i], seen, strict=True))
             batch = []

@@ -30,7 +30,7 @@ class View:
 def random_view(rng: np.random.Generator, pose: Pose, size: int) -> View:
     """The whole cat, its front, its face, or a close crop of its coat."""
     boxes = np.array([part.box() for part in pose.parts] + [(-1.1, -1.6, 1.1, 1.0)])
-    left, top, right, bottom = *boxes[:, :2].min(0), *boxes[:, 2:].max(0)
+    (left, top), (right, bottom) = boxes[:, :2].min(0), boxes[:, 2:].max(0)
     angle, flip = pose.roll + rng.normal(0, 0.09), rng.random() < 0.5
     kind = rng.choice(["whole", "front", "face", "crop"], p=[0.50, 0.26, 0.14, 0.10])
     if kind == "whole":
@@ -94,13 +94,13 @@ class _Look:
 
     def __init__(self, rng: np.random.Generator, view: View, size: int) -> None:
         self.view, self.size = view, size
-        back = np.float32(np.linalg.inv(view.matrix()))
+        back = np.linalg.inv(view.matrix()).astype(np.float32)
         rows, columns = np.mgrid[0:size, 0:size].astype(np.float32) - np.float32(size / 2)
         self.x = back[0, 0] * columns + back[0, 1] * rows + np.float32(view.x)  # head radii, for every pixel
         self.y = back[1, 0] * columns + back[1, 1] * rows + np.float32(view.y)
         kinds = {field.name: bool if field.name in ("inside", "limb", "face") else np.float32 for field in ARRAYS}
         self.cat = Surface(unit=view.unit, **{name: np.zeros((size, size), kind) for name, kind in kinds.items()})
-        light = np.float32([rng.normal(0, 0.6), -rng.uniform(0.1, 0.9), rng.uniform(0.5, 1.2)])
+        light = np.array([rng.normal(0, 0.6), -rng.uniform(0.1, 0.9), rng.uniform(0.5, 1.2)], np.float32)
         self.light = light / np.linalg.norm(light)
         self.everywhere = np.float32(rng.uniform(0.35, 0.65))  # how much of the light has no direction
 
@@ -206,7 +206,7 @@ class _Look:
         face: dict,
     ) -> None:
         """One ear, from its root to its tip, (x, y) each: a triangle with round sides and a bare inside."""
-        ex, ey = np.float32(tip - root)
+        ex, ey = (tip - root).astype(np.float32)
         reach = np.float32(np.hypot(*(tip - root)))
         px, py = x - np.float32(root[0]), y - np.float32(root[1])
         p, q = (px * ex + py * ey) / reach, (py * ex - px * ey) / reach
@@ -227,7 +227,7 @@ class _Look:
 
     def in_pixels(self) -> Surface:
         """The surface, its directions turned, and perhaps mirrored, from the cat's own frame into the picture's."""
-        m, cat = np.float32(self.view.matrix() / self.view.unit), self.cat
+        m, cat = (self.view.matrix() / self.view.unit).astype(np.float32), self.cat
         grow_x, grow_y = cat.grow_x, cat.grow_y
         cat.grow_x, cat.grow_y = m[0, 0] * grow_x + m[0, 1] * grow_y, m[1, 0] * grow_x + m[1, 1] * grow_y
         return cat

@@ -47,7 +47,7 @@ def _features(rng: np.random.Generator, coat: np.ndarray, cat: Surface) -> None:
 
 def _face(rng: np.random.Generator, coat: np.ndarray, cat: Surface, where: tuple[slice, slice]) -> np.ndarray:
     """The coat in the window ``where``, with a face on it. Each shape is a field that is positive inside it."""
-    pink = np.float32([0.80, 0.56, 0.52]) * np.float32(rng.uniform(0.75, 1.1))
+    pink = np.array([0.80, 0.56, 0.52], np.float32) * np.float32(rng.uniform(0.75, 1.1))
     coat = mixed(coat, pink, 0.75 * cat.ear[where])
     x, y = (np.where(cat.face[where], place[where], np.float32(9)) for place in (cat.face_x, cat.face_y))
     soft = np.float32(1.2 / cat.unit)
@@ -55,19 +55,19 @@ def _face(rng: np.random.Generator, coat: np.ndarray, cat: Surface, where: tuple
     wide = rng.uniform(0.11, 0.16)
     nose_y = rng.uniform(0.30, 0.38)
     nose = np.minimum(wide - 0.9 * (y - nose_y + 0.06) - np.abs(x), y - nose_y + 0.09) * 1.2
-    colour = pink if rng.random() < 0.7 else np.float32([0.16, 0.13, 0.13])
-    coat = mixed(coat, np.float32([0.12, 0.09, 0.08]), 0.6 * step(nose + 0.025, 2 * soft))
+    colour = pink if rng.random() < 0.7 else np.array([0.16, 0.13, 0.13], np.float32)
+    coat = mixed(coat, (0.12, 0.09, 0.08), 0.6 * step(nose + 0.025, 2 * soft))
     coat = mixed(coat, colour, step(nose, 2 * soft))
     line = np.abs(y - (nose_y + 0.13) - 0.16 * np.sqrt(np.abs(np.clip(np.abs(x), 0, 0.26))) + 0.10 * (np.abs(x) > 0.2))
     mouth = np.minimum(0.022 - line, 0.26 - np.abs(x))
     mouth = np.maximum(mouth, np.minimum(0.018 - np.abs(x), 0.09 - np.abs(y - nose_y - 0.09)))
-    coat = mixed(coat, np.float32([0.22, 0.15, 0.13]), 0.7 * step(mouth, 2 * soft))
+    coat = mixed(coat, (0.22, 0.15, 0.13), 0.7 * step(mouth, 2 * soft))
     # Eyes
     apart, eye_y = rng.uniform(0.37, 0.44), rng.uniform(-0.10, 0.0)
     wide, tall = rng.uniform(0.19, 0.25), rng.uniform(0.12, 0.21)
     shut = rng.random() < 0.07
-    iris = np.clip(np.float32(IRISES[rng.choice(5, p=[0.32, 0.2, 0.24, 0.14, 0.1])]) + rng.normal(0, 0.05, 3), 0, 1)
-    iris = iris * rng.uniform(0.75, 1.15)
+    common = np.array(IRISES[rng.choice(5, p=[0.32, 0.2, 0.24, 0.14, 0.1])], np.float32)
+    iris = np.clip(common + rng.normal(0, 0.05, 3), 0, 1) * rng.uniform(0.75, 1.15)
     pupil = rng.choice([0.045, 0.09, 0.15])
     glint = rng.uniform(-0.07, 0.07), -0.06
     for side in (-1, 1):
@@ -76,15 +76,15 @@ def _face(rng: np.random.Generator, coat: np.ndarray, cat: Surface, where: tuple
         almond = 1 - (ex / wide) ** 2 - np.abs(ey / np.where(ey < 0, tall, 0.85 * tall)) ** 1.7
         if shut:
             lid = np.minimum(0.03 - np.abs(ey + 0.5 * ex**2), wide - np.abs(ex))
-            coat = mixed(coat, np.float32([0.12, 0.09, 0.08]), 0.85 * step(lid, 2 * soft))
+            coat = mixed(coat, (0.12, 0.09, 0.08), 0.85 * step(lid, 2 * soft))
             continue
         far = np.hypot(ex, ey)
-        coat = mixed(coat, np.float32([0.08, 0.06, 0.06]), 0.9 * step(almond + 0.42, 0.25 + 4 * soft))
+        coat = mixed(coat, (0.08, 0.06, 0.06), 0.9 * step(almond + 0.42, 0.25 + 4 * soft))
         ball = iris * np.clip(1.15 - 1.6 * far - 0.9 * (ey < -0.35 * tall), 0.35, 1.2)[..., None]
         coat = mixed(coat, ball, step(almond, 0.1 + 6 * soft))
         black = np.minimum(1 - (ex / pupil) ** 2 - (ey / (0.9 * tall)) ** 2, almond)
-        coat = mixed(coat, np.float32([0.03, 0.03, 0.03]), step(black, 0.3 + 8 * soft))
-        coat = mixed(coat, np.float32([1, 1, 1]), 0.9 * step(0.035 - np.hypot(ex - glint[0], ey - glint[1]), 2 * soft))
+        coat = mixed(coat, (0.03, 0.03, 0.03), step(black, 0.3 + 8 * soft))
+        coat = mixed(coat, (1, 1, 1), 0.9 * step(0.035 - np.hypot(ex - glint[0], ey - glint[1]), 2 * soft))
     return coat
 
 
@@ -124,7 +124,7 @@ def draw_cat(kind: str, rng: np.random.Generator, size: int = 200) -> Image.Imag
     coat = COATS[kind](rng, cat, hair)
     coat = np.clip(coat, 0, 1) * (cat.shade * rng.uniform(1.05, 1.35))[..., None]
     coat = coat[rows, columns] * (1 + rng.uniform(0.07, 0.17) * hair)[..., None]
-    inside = np.float32(cat.inside)
+    inside = cat.inside.astype(np.float32)
     outline = blurred(inside[rows, columns], 0.7)
     coat = blurred(np.clip(coat, 0, 1), 0.5)
     _features(rng, coat, cat)
@@ -135,7 +135,7 @@ def draw_cat(kind: str, rng: np.random.Generator, size: int = 200) -> Image.Imag
     shadow = blurred(np.roll(inside, int(0.06 * size), 0), 0.05 * size) * rng.uniform(0.1, 0.55)
     scene = mixed(place * (1 - shadow)[..., None], coat, outline)
     if not pose.over_head:
-        white = np.float32(WHITE) * rng.uniform(0.8, 1.05)
+        white = WHITE * rng.uniform(0.8, 1.05)
         scene = mixed(scene, white, rng.uniform(0.35, 0.9) * _whiskers(rng, view, pose, size))
     return photograph(rng, foreground(rng, scene))
 

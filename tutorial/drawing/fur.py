@@ -26,7 +26,7 @@ CALICO_COLOURS: list[tuple[float, Colour, Colour]] = [
     (0.10, (0.15, 0.12, 0.10), (0.66, 0.42, 0.24)),  # the same, faded
     (0.22, (0.42, 0.41, 0.43), (0.84, 0.68, 0.52)),  # dilute: grey and cream
 ]
-WHITE: Colour = (0.94, 0.92, 0.89)
+WHITE = np.array([0.94, 0.92, 0.89], np.float32)
 
 
 def smooth_noise(rng: np.random.Generator, size: int, cells: float) -> np.ndarray:
@@ -46,7 +46,7 @@ def blurred(field: np.ndarray, radius: float) -> np.ndarray:
     return np.asarray(picture.filter(ImageFilter.GaussianBlur(float(radius))), np.float32) / np.float32(255)
 
 
-def step(field: np.ndarray, softness: float) -> np.ndarray:
+def step(field: np.ndarray, softness: float | np.floating) -> np.ndarray:
     """0 where the field is negative, 1 where it is positive, with a slope ``softness`` wide between them."""
     return np.clip(field / softness + np.float32(0.5), 0, 1)
 
@@ -91,7 +91,8 @@ def _pick(rng: np.random.Generator, table: list[tuple[float, Colour, Colour]]) -
     _, first, second = table[rng.choice(len(table), p=shares / shares.sum())]
     light = rng.uniform(0.88, 1.12)
     tint = rng.normal(0, 0.015, (2, 3))
-    return tuple(np.float32(np.clip(np.array([first, second]) * light + tint, 0.03, 0.97)))
+    pair = np.clip(np.array([first, second]) * light + tint, 0.03, 0.97).astype(np.float32)
+    return pair[0], pair[1]
 
 
 def _white_parts(rng: np.random.Generator, cat: Surface, share: float, patchy: float) -> np.ndarray:
@@ -153,13 +154,13 @@ def tabby_coat(rng: np.random.Generator, cat: Surface, hair: np.ndarray) -> np.n
     amount = _stripes(rng, cat) * rng.uniform(0.65, 1.0)
     ticking = rng.uniform(0.05, 0.16)
     amount = np.clip(amount + ticking * hair + rng.uniform(0.0, 0.18), 0, 1)
-    warm = np.float32([1.07, 0.98, 0.86]) if rng.random() < 0.5 else np.float32([1, 1, 1])
+    warm = np.array([1.07, 0.98, 0.86], np.float32) if rng.random() < 0.5 else np.array([1, 1, 1], np.float32)
     patches = step(smooth_noise(rng, size, 0.8 * size / cat.unit), 1.2)[..., None]
     coat = mixed(np.broadcast_to(light, (size, size, 3)) * (1 + (warm - 1) * patches), dark, amount)
     pale = np.clip(cat.white - 0.55, 0, 1) * rng.uniform(0.3, 0.9)  # chin, muzzle, belly: paler in every tabby
-    coat = mixed(coat, 0.45 * light + 0.55 * np.float32(WHITE), np.clip(pale, 0, 0.9))
+    coat = mixed(coat, 0.45 * light + 0.55 * WHITE, np.clip(pale, 0, 0.9))
     if rng.random() < 0.38:  # tabby with white
-        white = np.float32(WHITE) * np.float32(rng.uniform(0.93, 1.03))
+        white = WHITE * np.float32(rng.uniform(0.93, 1.03))
         coat = mixed(coat, white, _white_parts(rng, cat, rng.uniform(0.04, 0.38), 0.18))
     return coat
 
@@ -185,8 +186,8 @@ def calico_coat(rng: np.random.Generator, cat: Surface, hair: np.ndarray) -> np.
     warm = orange * (1 - rng.uniform(0.1, 0.4) * stripes)  # orange hair is always a little tabby
     cold = np.broadcast_to(black, warm.shape)
     if rng.random() < 0.33:  # "caliby": the dark patches are tabby too
-        cold = black + (np.float32([0.50, 0.42, 0.33]) - black) * (0.8 * (1 - stripes))
+        cold = black + (np.array([0.50, 0.42, 0.33], np.float32) - black) * (0.8 * (1 - stripes))
     coat = cold + (warm - cold) * share[..., None]
     low, high = (0.08, 0.45) if brindle > 0.5 else (0.25, 0.88)
-    white = np.float32(WHITE) * np.float32(rng.uniform(0.93, 1.04))
+    white = WHITE * np.float32(rng.uniform(0.93, 1.04))
     return mixed(coat, white, _white_parts(rng, cat, rng.uniform(low, high), rng.uniform(0.3, 0.75)))

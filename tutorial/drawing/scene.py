@@ -16,7 +16,8 @@ def _colour(rng: np.random.Generator, grey: float = 0.6) -> np.ndarray:
     light = rng.choice([rng.uniform(0.03, 0.3), rng.uniform(0.2, 0.8), rng.uniform(0.7, 0.98)], p=[0.3, 0.4, 0.3])
     strong = rng.uniform(0.0, 0.05) if rng.random() < grey else rng.uniform(0.05, 0.22)
     hue = rng.normal(0, 1, 3)
-    return np.float32(np.clip(light + strong * (hue - hue.mean()) + np.array([0.03, 0.0, -0.03]), 0.02, 0.98))
+    colour = np.clip(light + strong * (hue - hue.mean()) + np.array([0.03, 0.0, -0.03]), 0.02, 0.98)
+    return colour.astype(np.float32)
 
 
 def _plain(rng: np.random.Generator, size: int) -> np.ndarray:
@@ -56,8 +57,8 @@ def _grass(rng: np.random.Generator, size: int) -> np.ndarray:
     """Blades of grass, or leaves and earth."""
     lean = smooth_noise(rng, size, 4) * np.float32(0.9)
     blades = strands(rng, np.sin(lean), np.cos(lean), rng.uniform(5, 14), rng.uniform(1, 2.2))
-    green = np.float32([rng.uniform(0.30, 0.50), rng.uniform(0.36, 0.52), rng.uniform(0.18, 0.32)])
-    earth = np.float32([0.42, 0.34, 0.24]) * np.float32(rng.uniform(0.6, 1.3))
+    green = np.array([rng.uniform(0.30, 0.50), rng.uniform(0.36, 0.52), rng.uniform(0.18, 0.32)], np.float32)
+    earth = np.array([0.42, 0.34, 0.24], np.float32) * np.float32(rng.uniform(0.6, 1.3))
     meadow = mixed(np.broadcast_to(green, (size, size, 3)), earth, step(smooth_noise(rng, size, 4) - 0.5, 1.2))
     return meadow * (1 + 0.28 * blades)[..., None]
 
@@ -101,7 +102,7 @@ def _cage(rng: np.random.Generator, size: int) -> np.ndarray:
         back = mixed(dark, _colour(rng), 0.9 * wires)
     else:
         steel = 0.55 + 0.22 * smooth_noise(rng, size, 2) + 0.05 * smooth_noise(rng, size, 40)
-        back = np.float32([1, 0.99, 0.95]) * steel[..., None]
+        back = np.array([1, 0.99, 0.95], np.float32) * steel[..., None]
     y = np.mgrid[0:size, 0:size][0].astype(np.float32)
     edge = rng.uniform(0.55, 1.1) * size
     return mixed(back, _blanket(rng, size), step(y - edge - 5 * smooth_noise(rng, size, 5), 3))
@@ -124,7 +125,7 @@ def foreground(rng: np.random.Generator, picture: np.ndarray) -> np.ndarray:
         wires = _bars(rng, size, rng.uniform(24, 70), rng.uniform(1.0, 3.2))
         return mixed(picture, _colour(rng, 0.8), blurred(0.9 * wires, rng.uniform(0.3, 1.2)))
     if what < 0.12:  # an arm
-        skin = np.float32([0.80, 0.58, 0.46]) * np.float32(rng.uniform(0.5, 1.15))
+        skin = np.array([0.80, 0.58, 0.46], np.float32) * np.float32(rng.uniform(0.5, 1.15))
         at, lean = rng.uniform(0.1, 0.9), rng.normal(0, 0.7)
         reach = np.abs(x - at - lean * (1 - y)) / rng.uniform(0.11, 0.22)
         round_ = np.maximum(reach, (1 - y) / rng.uniform(0.2, 0.45))
@@ -157,7 +158,7 @@ def photograph(rng: np.random.Generator, scene: np.ndarray) -> Image.Image:
     way = rng.normal(0, 0.16, 2)
     light = 1 + np.float32(way[0]) * x + np.float32(way[1]) * y - np.float32(rng.uniform(0, 0.16)) * (x * x + y * y)
     warm, green = rng.normal(0.02, 0.06), rng.normal(0, 0.012)
-    cast = np.float32([1 + warm, 1 + green, 1 - warm])
+    cast = np.array([1 + warm, 1 + green, 1 - warm], np.float32)
     picture = np.clip(scene, 0, None) * light[..., None] * cast * np.float32(rng.uniform(0.68, 1.28))
     grey = picture.mean(2, keepdims=True)
     picture = grey + (picture - grey) * np.float32(rng.uniform(0.7, 1.3))
