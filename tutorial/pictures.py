@@ -14,6 +14,7 @@ from tutorial.whole_file import written_whole
 matplotlib.use("Agg")  # draws into files, so that a machine without a screen can run the parts
 from matplotlib import pyplot as plt
 from matplotlib.backend_bases import FigureCanvasBase
+from matplotlib.ticker import MaxNLocator
 
 Bins = list[tuple[float, float, int]]
 
@@ -61,10 +62,10 @@ def draw_curves(axis: plt.Axes, history: dict[str, list[float]], what: str) -> N
     epochs = range(1, len(history[what]) + 1)
     mark = "o" if len(epochs) == 1 else None
     # Whole lines where the axis ends at 1: clipped, one that lies on its end would be half as wide.
-    look = {"marker": mark, "clip_on": False}
-    axis.plot(epochs, history[what], color=TRAIN_COLOUR, label="train", **look)
-    axis.plot(epochs, history[f"val_{what}"], "--", color=VALIDATION_COLOUR, label="validation", **look)
-    axis.xaxis.get_major_locator().set_params(integer=True)
+    axis.plot(epochs, history[what], marker=mark, clip_on=False, color=TRAIN_COLOUR, label="train")
+    validation = history[f"val_{what}"]
+    axis.plot(epochs, validation, "--", marker=mark, clip_on=False, color=VALIDATION_COLOUR, label="validation")
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     axis.grid(alpha=0.3)
     if what == "accuracy":
         axis.set_ylim(top=1)
@@ -118,7 +119,7 @@ def save_predictions(answers: list[Answered], path: Path) -> None:
         answers: the photos, for rows of up to four pictures.
         path: where to save; the format follows the ending (PNG, JPEG, PDF, SVG, WebP ...).
     """
-    panels = []
+    panels: list[tuple[Image.Image, str, str, np.ndarray | None]] = []
     for one in answers:
         panels.append((one.photo, one.answer, _short(one.name), None))
         if one.places is not None:
