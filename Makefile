@@ -4,7 +4,7 @@
 # make setup           set up alone: virtual environment, packages, ImageNet weights
 # make data-tools      what the scripts that collect and prune photos need besides
 # make photos          collect both cats from the internet, prune, split: run it again to continue
-# make test            run the tests
+# make test            run the tests; TESTS=tests/test_photos.py: some of them
 # make lint            check the code's style and types
 # make clean           remove what the parts saved, and the drawn cats; downloads and your photos stay
 
@@ -86,7 +86,7 @@ data/drawn/.complete: | .venv/.installed
 	@touch $@
 
 test: .venv/.installed-dev $(imagenet)
-	$(python) -m pytest -q -n 2 --dist loadfile
+	$(python) -m pytest -q -n 2 --dist loadfile $(TESTS)
 
 lint: .venv/.installed-dev
 	$(python) -m ruff check .

@@ -1,6 +1,7 @@
 """README.md holds what it says; and the checks in readme.py, on small pages that do not."""
 
 import os
+import re
 import shutil
 import subprocess
 
@@ -270,3 +271,15 @@ def test_pre_commit_and_make_check_with_the_same_ruff():
     ]
     hooks = (PROJECT / ".pre-commit-config.yaml").read_text()
     assert hooks.count("ruff==") == hooks.count(f"[{pinned[0]}]") == 2
+
+
+def test_what_goes_wrong_is_what_the_code_says():
+    """Each symptom in the README's table, but for its dots, is in a message of the code."""
+    code = "\n".join(path.read_text() for path in [*PROJECT.glob("*.py"), *PROJECT.glob("tutorial/*.py")])
+    code = re.sub(r'"\s*\n\s*f?"', "", code)  # a message over several lines is one
+    table = (PROJECT / "README.md").read_text().split("## When it goes wrong")[1].split("\n\n")[1]
+    symptoms = [quoted for row in table.splitlines()[2:] for quoted in re.findall(r"`([^`]+)`", row.split("|")[1])]
+    assert len(symptoms) > 10
+    for symptom in symptoms:
+        pieces = [piece.strip(" :,") for piece in symptom.split("...")]
+        assert all(piece in code for piece in pieces), symptom
