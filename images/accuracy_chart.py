@@ -50,6 +50,7 @@ def _tables(text: str) -> list[list[dict[str, str]]]:
     found = []
     for block in re.findall(r"(?:^\|.*\n)+", f"{text}\n", re.MULTILINE):
         header, _, *rows = [[cell.strip() for cell in line.strip("| ").split(" | ")] for line in block.splitlines()]
+        header = [name.strip("*") for name in header]  # italics mark what no benchmark has measured
         found.append([dict(zip(header, row, strict=False)) for row in rows])
     return found
 

@@ -101,7 +101,7 @@ def network(args: argparse.Namespace) -> None:
 
     column = RECIPES.index(args.recipe)
     two, three = ({name: both[column] for name, both in part.settings.items()} for part in (part2, part3))
-    shape = network(part2.image_size, two["enlarged"], two["average_places"], two["dropout"], three["blocks"])
+    shape = network(part2.image_size, two["average_places"], two["dropout"], three["blocks"])
     save_page(network_figure(shape, cat_number(0, "train", "calico", 14)), args.save)
 
 

@@ -36,7 +36,6 @@ class Network:
     """What there is to draw."""
 
     photo: int  # pixels a side
-    seen: int  # pixels a side that VGG16 sees
     blocks: list[Block]
     features: tuple[int, ...]  # the shape of what comes out of the blocks
     top: list[str]  # the top model's layers
@@ -52,17 +51,16 @@ def _in_words(layer: keras.layers.Layer) -> str:
     return f"{name} {layer.rate:g}" if isinstance(layer, layers.Dropout) else name
 
 
-def network(image_size: int, enlarged: int | None, average_places: bool, dropout: float, trained: int) -> Network:
+def network(image_size: int, average_places: bool, dropout: float, trained: int) -> Network:
     """Build the network as part 3 does, without its weights, and ask its layers.
 
     Args:
         image_size: pixels a side of a photo.
-        enlarged: see :func:`networks.vgg16_base`.
         average_places: see :func:`networks.top_model`.
         dropout: the top model's.
         trained: how many of the blocks part 3 trains.
     """
-    base = vgg16_base(image_size, imagenet=False, enlarged=enlarged)
+    base = vgg16_base(image_size, imagenet=False)
     if average_places:
         base = averaging(base)
     freeze_first_blocks(base, trained)
@@ -86,7 +84,6 @@ def network(image_size: int, enlarged: int | None, average_places: bool, dropout
     features = tuple(side for side in base.output_shape[1:] if side > 1)
     return Network(
         image_size,
-        blocks[0].convolutions[0][0],
         blocks,
         features,
         [_in_words(layer) for layer in top.layers],
@@ -131,9 +128,9 @@ def _draw_part(axis: plt.Axes, y: float, shape: Network, trained: list[bool], ca
         widths = [7 + filters / 36 for _, _, filters in block.convolutions]
         x = middle - (sum(widths) + 3 * len(widths) + 6) / 2
         for width, (size, _, _) in zip(widths, block.convolutions, strict=True):
-            _slab(axis, x, y, width, size / shape.seen, look)
+            _slab(axis, x, y, width, size / shape.photo, look)
             x += width + 3
-        _slab(axis, x, y, 6, block.pooled / shape.seen, ("white", look[1], ""))
+        _slab(axis, x, y, 6, block.pooled / shape.photo, ("white", look[1], ""))
         _write(axis, middle, y + TALLEST / 2 + 12, look[2], color=look[1], weight="bold")
     if kept:
         middle = end - GAP / 2
@@ -155,8 +152,7 @@ def network_figure(shape: Network, cat: Image.Image) -> plt.Figure:
     total = sum(block.parameters for block in shape.blocks)
     frozen = sum(block.parameters for block in shape.blocks if not block.trained)
 
-    enlarged = [] if shape.seen == shape.photo else ["enlarged to", f"{shape.seen} x {shape.seen}"]
-    columns = [(EDGE + 34, ["photo", f"{shape.photo} x {shape.photo}", *enlarged], ["", ""])]
+    columns = [(EDGE + 34, ["photo", f"{shape.photo} x {shape.photo}"], ["", ""])]
     for i, block in enumerate(shape.blocks):
         _, kernel, filters = block.convolutions[0]
         what = [f"{len(block.convolutions)} convolutions", f"of {kernel} x {kernel} pixels", f"{filters} filters"]

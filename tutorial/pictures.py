@@ -65,7 +65,7 @@ def draw_curves(axis: plt.Axes, history: dict[str, list[float]], what: str) -> N
     axis.plot(epochs, history[what], marker=mark, clip_on=False, color=TRAIN_COLOUR, label="train")
     validation = history[f"val_{what}"]
     axis.plot(epochs, validation, "--", marker=mark, clip_on=False, color=VALIDATION_COLOUR, label="validation")
-    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axis.xaxis.set_major_locator(MaxNLocator("auto", integer=True, min_n_ticks=1))
     axis.grid(alpha=0.3)
     if what == "accuracy":
         axis.set_ylim(top=1)

@@ -137,6 +137,7 @@ def _sound(about: About) -> bool:
         and len(about.offsets) in (0, len(names))
         and all(type(number) in (int, float) and math.isfinite(number) for number in [*numbers, *about.offsets])
         and about.temperature > 0
+        and isinstance(about.settings, dict)
         and about.settings.get("blocks", 1) in (1, 2, 3, 4)
         and all(type(size) is int and size in SIZES for size in sizes)
         and all(isinstance(one, dict) for one in (about.photos, about.scores, about.versions))
