@@ -15,16 +15,7 @@ import json
 import sys
 from pathlib import Path
 
-from tutorial.command_line import (
-    RECIPES,
-    TutorialError,
-    parser,
-    pretrained_dir,
-    project_path,
-    run,
-    visible,
-    weights_dir,
-)
+from tutorial.command_line import RECIPES, TutorialError, parser, pretrained_dir, run, visible, weights_dir
 from tutorial.photos import PhotoError, files_below, open_photo, read_many
 from tutorial.weights_file import FILES, first_command, read_about
 
@@ -76,7 +67,7 @@ def best_weights() -> Path:
         if (path := pretrained_dir() / name).exists():
             return path
     raise TutorialError(
-        f"there is no trained model in {project_path('weights')}: train one with {first_command()} "
+        f"there is no trained model in {weights_dir(RECIPES[0])}: train one with {first_command()} "
         "or name a weights file with --weights."
     )
 
@@ -111,34 +102,13 @@ class Trained:
         return found
 
 
-class ImageNets:
-    """VGG16 as trained on ImageNet, which knows a thousand classes and not yours."""
-
-    name = "VGG16 as trained on ImageNet, for its 1,000 classes"
-    image_size = 224  # of the photos that it learnt from
-
-    def __init__(self) -> None:
-        self.network = None
-
-    def answers(self, photos: list) -> list[tuple[str, dict]]:
-        """For each photo, uint8 (image_size, image_size, 3), the answer in words and for other programs."""
-        if self.network is None:
-            from tutorial.imagenet_classes import FullVGG16
-
-            self.network = FullVGG16()
-        found = []
-        for best in self.network.best(photos):
-            answer = ", ".join(f"{name} ({100 * sure:.1f} %)" for name, sure in best)
-            top = [{"class": name, "probability": sure} for name, sure in best]
-            found.append((answer, {"top": top, "model": self.name}))
-        return found
-
-
 def main() -> int:
     """Answer every photo; the exit status is 2 if one of them could not be answered."""
     args = parse()
 
     # ---- The model and the photos --------------------------------------------------------------
+    if args.imagenet:
+        from tutorial.imagenet_classes import ImageNets
     model = ImageNets() if args.imagenet else Trained(args)
     picture = args.save or (Path("explained.png") if args.explain else None)
     if picture:

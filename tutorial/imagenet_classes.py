@@ -72,3 +72,24 @@ class FullVGG16:
                 order = np.argsort(-probabilities, kind="stable")[:count]
                 found.append([(self.names[i], float(probabilities[i])) for i in order])
         return found
+
+
+class ImageNets:
+    """VGG16 as trained on ImageNet, which knows a thousand classes and not yours."""
+
+    name = "VGG16 as trained on ImageNet, for its 1,000 classes"
+    image_size = 224  # of the photos that it learnt from
+
+    def __init__(self) -> None:
+        self.network: FullVGG16 | None = None
+
+    def answers(self, photos: list[np.ndarray]) -> list[tuple[str, dict]]:
+        """For each photo, uint8 (image_size, image_size, 3), the answer in words and for other programs."""
+        if self.network is None:  # only now: a photo that cannot be read needs no network
+            self.network = FullVGG16()
+        found = []
+        for best in self.network.best(photos):
+            answer = ", ".join(f"{name} ({100 * sure:.1f} %)" for name, sure in best)
+            top = [{"class": name, "probability": sure} for name, sure in best]
+            found.append((answer, {"top": top, "model": self.name}))
+        return found
