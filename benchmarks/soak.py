@@ -1,6 +1,6 @@
 """Kill the parts at random moments, again and again, and see whether they end as if nothing had happened.
 
-    python benchmarks/soak.py --data ../shared/datasets/calico_tabby         about 30 minutes
+    python benchmarks/soak.py --data ../shared/datasets/calico_tabby         about 20 minutes a recipe
 
 Each part is run once undisturbed, which gives the weights to be compared with and the time that it takes. Then it is
 started again and again in a fresh folder: three times it is killed (SIGKILL) at a random moment of that time, the
@@ -145,21 +145,21 @@ def main() -> None:
     p.add_argument("--recipe", choices=RECIPES, nargs="+", default=list(RECIPES), help="to run (default: both)")
     p.add_argument("--seed", type=seed_number, metavar="N", default=0, help="of the moments (default: %(default)s)")
     args = p.parse_args()
-    lines = [
-        f"{machine()}, seed {args.seed}.",
-        f"`python benchmarks/soak.py --data {args.data.as_posix()}`",
-        "",
-        "| part | recipe | kills | while | ended with the same bits | going on: s, median (most) | Ctrl-C: s, most |",
-        "|---|---|---|---|---|---|---|",
-    ]
     chance = random.Random(args.seed)
     with tempfile.TemporaryDirectory() as folder:
         data = linked_photos(args.data, Path(folder, "photos"), PHOTOS)
         for recipe in args.recipe:
+            lines = [
+                f"{machine()}, seed {args.seed}.",
+                f"`python benchmarks/soak.py --data {args.data.as_posix()} --recipe {recipe}`",
+                "",
+                "| part | kills | while | ended with the same bits | going on: s, median (most) | Ctrl-C: s, most |",
+                "|---|---|---|---|---|---|",
+            ]
             for part in (1, 2, 3):
                 cells = soak(part, recipe, data, Path(folder), args.kills, chance)
-                lines.append(f"| {part} | {recipe} | {' | '.join(cells)} |")
-                write_section(TABLE, HEADING, args.data.name, lines)
+                lines.append(f"| {part} | {' | '.join(cells)} |")
+                write_section(TABLE, HEADING, f"{args.data.name}, {recipe} recipe", lines)
 
 
 if __name__ == "__main__":
