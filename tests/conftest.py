@@ -2,6 +2,7 @@
 
 import csv
 import http.server
+import json
 import os
 import subprocess
 import sys
@@ -157,6 +158,18 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
         assert done.returncode == 0, done.stderr
         outputs.append(done.stdout)
     return SimpleNamespace(data=data, weights=weights, outputs=outputs)
+
+
+@pytest.fixture(scope="session")
+def answered(trained: SimpleNamespace) -> dict[str, list[dict]]:
+    """What predict.py says of the validation photos, a list of answers a model, in the order of ``MODELS``."""
+    found = {}
+    for model in MODELS:
+        weights = trained.weights / f"{model}.weights.h5"
+        done = run("predict.py", trained.data / "validation", "--weights", weights, "--json")
+        assert done.returncode == 0, done.stderr
+        found[model] = [json.loads(line) for line in done.stdout.splitlines()]
+    return found
 
 
 def part_command(part: int, data: Path, weights: Path, *flags: object) -> list[str]:

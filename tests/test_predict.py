@@ -17,18 +17,15 @@ def answers(done) -> list[dict]:
 
 
 @pytest.mark.parametrize("model", FILES)
-def test_probabilities_are_those_of_the_trainings_evaluation(trained, model):
+def test_probabilities_are_those_of_the_trainings_evaluation(trained, answered, model):
     """From predict.py's answers to the validation photos, odd ones included, the loss and the accuracy
     that the training process itself wrote down after its last epoch."""
-    weights = trained.weights / FILES[model][0]
-    done = run("predict.py", trained.data / "validation", "--weights", weights, "--json")
-    assert done.returncode == 0, done.stderr
     losses, right = [], []
-    for answer in answers(done):
+    for answer in answered[model]:
         true = "calico" if "/calico/" in answer["photo"].replace("\\", "/") else "tabby"
         right.append(answer["class"] == true)
         losses.append(-math.log(answer["probability"] if right[-1] else 1 - answer["probability"]))
-        assert answer["model"] == str(weights)
+        assert answer["model"] == str(trained.weights / FILES[model][0])
     assert len(losses) == 17
     last = history(trained.weights, model)[-1]
     assert np.mean(losses) == pytest.approx(last["val_loss"], abs=1e-5)
@@ -36,7 +33,7 @@ def test_probabilities_are_those_of_the_trainings_evaluation(trained, model):
 
 
 @pytest.mark.parametrize("model", FILES)
-def test_each_probability_is_the_networks_output_for_the_photo_alone(trained, model):
+def test_each_probability_is_the_networks_output_for_the_photo_alone(trained, answered, model):
     """Photo by photo, against a network put together here and Keras's own predict on the loader's pixels."""
     from tutorial import networks
     from tutorial.photos import read_photo
@@ -49,10 +46,7 @@ def test_each_probability_is_the_networks_output_for_the_photo_alone(trained, mo
         base, top = networks.vgg16_base(150), networks.top_model((4, 4, 512))
         network = networks.with_top(base, top)
         (top if model == "bottleneck_fc_model" else network).load_weights(weights)
-    done = run("predict.py", trained.data / "validation" / "calico", "--weights", weights, "--json")
-    found = answers(done)
-    assert len(found) == 12
-    for answer in found:
+    for answer in answered[model]:
         output = network.predict(read_photo(answer["photo"], 150)[None] * np.float32(1 / 255), verbose=0)[0, 0]
         assert answer["probability"] == pytest.approx(max(output, 1 - output), abs=1e-5)
         assert answer["class"] == ("tabby" if output >= 0.5 else "calico")
@@ -166,7 +160,7 @@ def test_compare_refuses_a_bad_photo_before_it_prints(trained, sentence):
     assert "nix.jpg" in sentence(done) and done.stdout == ""
 
 
-def test_compare_prints_the_models_side_by_side(trained):
+def test_compare_prints_the_models_side_by_side(trained, answered):
     photo = trained.data / "validation" / "tabby" / "tabby0.jpg"
     done = run("-m", "tutorial.compare", photo, "--weights-dir", trained.weights)
     assert done.returncode == 0, done.stderr
@@ -174,5 +168,5 @@ def test_compare_prints_the_models_side_by_side(trained):
     assert [line.split()[0] for line in table[1:4]] == list(FILES)
     for line, model in zip(table[1:4], FILES, strict=True):
         assert f"{history(trained.weights, model)[-1]['val_accuracy']:.1%}" in line
-        alone = answers(run("predict.py", photo, "--json", "--weights", trained.weights / FILES[model][0]))[0]
+        [alone] = [one for one in answered[model] if one["photo"] == str(photo)]
         assert line.endswith(f"{alone['class']} ({100 * alone['probability']:.1f} %)")
