@@ -23,7 +23,8 @@ saved := weights$(if $(filter improved,$(RECIPE)),/improved)
 ifeq ($(DATA),data/drawn)
 photos := data/drawn/.complete
 part3 := $(if $(filter tutorial,$(RECIPE)),--epochs 10)
-note := echo "These cats are drawn, not photographed: for numbers about real cats give your photos, make DATA=folder"
+note := echo "These cats are drawn, not photographed. For numbers about real cats give your photos, make DATA=folder; for answers \
+	about real calicos and tabbies add --weights weights/pretrained/fine_tuned_vgg16.weights.h5 to predict.py"
 endif
 
 # make photos: several queries a class, since a source gives only so many photos for each. COLLECT_FLAGS: --source, say.

@@ -31,6 +31,9 @@ def probability(text: str) -> float:
     return number
 
 
+probability.__name__ = "probability (0 to 1)"  # argparse: "invalid <name> value"
+
+
 def parse() -> argparse.Namespace:
     """The command line."""
     p = parser("Tell which of its classes each photo shows.", "python predict.py photo.jpg --save answer.png")
@@ -79,7 +82,9 @@ class Trained:
         self.weights = args.weights or best_weights()
         self.about = read_about(self.weights)
         self.threshold = self.about.unsure_below if args.threshold is None else args.threshold
+        photos = sum(self.about.photos.get("train", {}).values())
         self.name = f"{self.weights}, {self.about.model} for {' or '.join(self.about.class_names)}"
+        self.name += f", trained on {photos:,} photos"
         if self.weights.parent == pretrained_dir():
             self.name += "; it came with the tutorial and gives way to your own"
         self.image_size = self.about.image_size

@@ -17,10 +17,13 @@ split, its class and its number alone: same seed, same cats, however many are dr
 import sys
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # so that "python data/draw_cats.py" finds tutorial/
+import tutorial  # noqa: F401  (first: where the packages are missing, it says so)
+
+# isort: split
 import numpy as np
 from PIL import Image
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # so that "python data/draw_cats.py" finds tutorial/
 from tutorial.command_line import ProgressLine, TutorialError, parser, positive_int, project_path, run, seed_number
 from tutorial.drawing.drawn_cat import draw_cat
 from tutorial.whole_file import written_whole

@@ -25,13 +25,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np
-from PIL import Image
-
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "data"))  # so that this script finds draw_cats.py, ...
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # ... the parts and tutorial/
+import tutorial  # noqa: F401  (first: where the packages are missing, it says so)
+
+# isort: split
+import numpy as np
 from draw_cats import KINDS, cat_number
 from page import FONT, WIDTH, check_ending, save_page
+from PIL import Image
 
 import fine_tuning_VGG16_pt1 as part1
 import fine_tuning_VGG16_pt2 as part2

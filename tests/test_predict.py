@@ -80,7 +80,7 @@ def test_the_good_are_answered_and_the_bad_get_one_line_each(trained, photos):
     done = run("predict.py", *given, "--weights", weights)
     assert done.returncode == 2
     lines = done.stdout.splitlines()
-    assert lines[0] == f"model: {weights}, small_convnet for calico or tabby"
+    assert lines[0] == f"model: {weights}, small_convnet for calico or tabby, trained on 19 photos"
     assert len(lines) == 3
     for line, photo in zip(lines[1:], ["good one.png", "sub/deep/bottom.jpg"], strict=True):
         path, answer = line.rsplit(": ", 1)

@@ -46,6 +46,7 @@ with _quick_start(), silent_libraries():  # the notices come from C++, before an
     import keras
     import tensorflow as tf
 
+tf.get_logger().setLevel("ERROR")  # its warnings are about speed where a network is asked once
 keras.config.set_image_data_format("channels_last")  # whatever the reader's ~/.keras/keras.json says
 keras.config.set_floatx("float32")
 

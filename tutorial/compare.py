@@ -12,6 +12,10 @@ from tutorial.photos import open_photo, read_photo
 from tutorial.weights_file import FILES, read_about
 
 
+def _line(*cells: object) -> str:
+    return "{:20}  {:8}  {:>6}  {:>11}  {:>7}  {:>10}  {:>6}  {:>7}".format(*cells)
+
+
 def main() -> None:
     """Print the table."""
     p = parser("Print the trained models side by side.", "python -m tutorial.compare photo.jpg")
@@ -23,23 +27,20 @@ def main() -> None:
     folders = [args.weights_dir] if args.weights_dir else folders
     present = [path for folder in folders for name, _ in FILES.values() if (path := folder / name).exists()]
     if not present:
-        raise TutorialError(f"there is no trained model in {folders[0]}: run the parts first.")
+        raise TutorialError(f"there is no model that you have trained in {folders[0]}: run the parts first.")
 
     if args.photo:
         open_photo(args.photo)  # says what is wrong with it before the table is begun
 
-    print(
-        f"{'model':20}  {'recipe':8}  {'epochs':>6}  {'train':>7}  {'validation':>10}  {'test':>6}  {'minutes':>7}",
-        end="",
-    )
+    print(_line("model", "recipe", "epochs", "photos", "train", "validation", "test", "minutes"), end="")
     print(f"  {args.photo}" if args.photo else "")
     for path in present:
         about = read_about(path)
-        scores = f"{about.scores['accuracy']:7.1%}  {about.scores['val_accuracy']:10.1%}  "
-        scores += f"{about.scores['test_accuracy']:6.1%}" if "test_accuracy" in about.scores else f"{'-':>6}"
-        print(
-            f"{about.model:20}  {about.recipe:8}  {about.settings['epochs']:6}  {scores}  {about.minutes:7.1f}", end=""
-        )
+        counts = " + ".join(str(sum(about.photos.get(split, {}).values())) for split in ("train", "validation"))
+        scores = [about.scores.get(f"{split}accuracy") for split in ("", "val_", "test_")]
+        shares = ["-" if score is None else f"{score:.1%}" for score in scores]
+        epochs = about.settings.get("epochs", "-")
+        print(_line(about.model, about.recipe, epochs, counts, *shares, f"{about.minutes:.1f}"), end="")
         if args.photo:
             from tutorial.answers import TrainedNetwork
 
@@ -47,10 +48,8 @@ def main() -> None:
             name, probability = about.answer(probabilities[0])
             print(f"  {name} ({100 * probability:.1f} %)", end="")
         print(flush=True)
-    counts = {split: sum(per_class.values()) for split, per_class in about.photos.items()}
     print(
-        f"accuracy after the last epoch, on {counts['train']} training photos (as they were trained on) "
-        f"and {counts['validation']} validation photos"
+        "photos: training + validation; accuracy: on training photos as they were trained on, on others of the answers"
     )
 
 

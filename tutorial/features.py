@@ -79,6 +79,7 @@ def bottleneck_features(
     shape = base.output_shape[1:]
     seen = [layer.height for layer in base.layers if isinstance(layer, keras.layers.Resizing)] or image_size
     settings = f"{image_size} {seen} {shape} {preprocessing} {mirrored}"
+    look = ", enlarged" * (seen != image_size) + ", mirrored" * mirrored
     digests = _digests(files, settings)
     kept = _kept(path, files, digests)
     if kept is not None:
@@ -100,7 +101,7 @@ def bottleneck_features(
         if done:
             file.seek(0)
             features[: done * PORTION] = np.frombuffer(file.read(), np.float32).reshape(-1, *shape)
-            print(f"features of {files.folder}: continuing after {done * PORTION} photos")
+            print(f"features of {files.folder}{look}: continuing after {done * PORTION} photos")
         # Photos are read as they are needed and not all at once: the features of many take memory enough.
         for number, portion in enumerate(_portions(readable_photos(files, image_size), PORTION)):
             here = slice(len(found), len(found) + len(portion))
@@ -111,7 +112,7 @@ def bottleneck_features(
                 file.write(features[here].tobytes())
                 file.flush()
     features, used = features[: len(found)], files.only(found)  # row by row the same photos
-    print(f"features of {len(found)} photos in {files.folder}: {duration(time.monotonic() - began)}", flush=True)
+    print(f"features of {len(found)} photos in {files.folder}{look}: {duration(time.monotonic() - began)}", flush=True)
     if keep:
         photos = np.array([str(photo.relative_to(files.folder)) for photo in used.paths])
         with written_whole(path) as beside:

@@ -14,6 +14,7 @@ from tutorial.whole_file import written_whole
 matplotlib.use("Agg")  # draws into files, so that a machine without a screen can run the parts
 from matplotlib import pyplot as plt
 from matplotlib.backend_bases import FigureCanvasBase
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator
 
 Bins = list[tuple[float, float, int]]
@@ -129,8 +130,9 @@ def save_predictions(answers: list[Answered], path: Path) -> None:
     titles = ["\n".join(textwrap.wrap(above, 28)) for _, above, _, _ in panels]
     lines = 1 + max(title.count("\n") for title in titles)
     width, shape = max(3, 4 / columns), max(min(1, photo.height / photo.width) for photo, *_ in panels)
-    size = columns * width, rows * (0.45 + 0.25 * lines + (width - 0.3) * shape)
-    figure, axes = plt.subplots(rows, columns, figsize=size, layout="constrained", squeeze=False)
+    size = columns * width, rows * (0.65 + 0.25 * lines + (width - 0.3) * shape)
+    apart = ConstrainedLayoutEngine(h_pad=0.1)  # inches of white above and below each
+    figure, axes = plt.subplots(rows, columns, figsize=size, layout=apart, squeeze=False)
     for axis in axes.flat:
         axis.axis("off")
     for axis, (photo, _, below, places), title in zip(axes.flat, panels, titles, strict=False):

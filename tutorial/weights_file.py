@@ -126,7 +126,7 @@ def read_about(path: Path) -> About:
 
 def _sound(about: About) -> bool:
     """Whether it can be what a part wrote: the file may come from anywhere."""
-    names, numbers = about.class_names, [about.temperature, about.unsure_below]
+    names, numbers = about.class_names, [about.temperature, about.unsure_below, about.minutes]
     if not (isinstance(names, list) and 2 <= len(names) <= MOST_CLASSES and isinstance(about.offsets, list)):
         return False
     enlarged = about.settings.get("enlarged", SIZES[0]) if isinstance(about.settings, dict) else None
@@ -138,9 +138,12 @@ def _sound(about: About) -> bool:
         and all(type(number) in (int, float) and math.isfinite(number) for number in [*numbers, *about.offsets])
         and about.temperature > 0
         and isinstance(about.settings, dict)
+        and all(type(value) in (int, float, bool) for value in about.settings.values())
         and about.settings.get("blocks", 1) in (1, 2, 3, 4)
         and all(type(size) is int and size in SIZES for size in sizes)
-        and all(isinstance(one, dict) for one in (about.photos, about.scores, about.versions))
+        and all(isinstance(one, dict) for one in (about.photos, about.scores, about.versions, *about.photos.values()))
+        and all(type(count) is int for split in about.photos.values() for count in split.values())
+        and all(type(score) in (int, float) for score in about.scores.values())
         and all(isinstance(one, str) for one in (about.model, about.preprocessing, about.recipe))
     )
 

@@ -13,6 +13,7 @@ from typing import BinaryIO
 from tutorial.command_line import TutorialError
 
 SPARE = 200e6  # bytes of disk that are left to others
+WORTH_SAYING = 1e6  # bytes: less goes without a line
 WRITING = ".writing-"  # how the name of a file begins that is not whole yet
 UNFINISHED = ".unfinished"  # how the name of one ends that an interrupted run goes on with
 LOCK = ".lock"
@@ -134,7 +135,7 @@ def has_room(folder: Path, needed: float, what: str, otherwise: str) -> bool:
     if needed > free - SPARE:
         print(f"{what} would take {_size(needed)} in {folder}, and {_size(free)} are free: {otherwise}")
         return False
-    if needed:
+    if needed >= WORTH_SAYING:
         print(f"{what} are kept in {folder}: {_size(needed)} more ({_size(free)} free)", flush=True)
     return True
 
