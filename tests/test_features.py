@@ -89,9 +89,10 @@ def test_an_unreadable_photo_is_left_out_of_features_and_labels(base, drawn, tmp
 def test_too_little_disk_means_features_that_are_not_kept(base, drawn, tmp_path, capsys, monkeypatch):
     """The same features, and a sentence in the place of the file."""
     train, _ = find_photos(drawn)
+    monkeypatch.setattr(whole_file, "WORTH_SAYING", 150e3)  # of 19 photos x 2 x 2 x 512 x 4 bytes
     kept, _ = bottleneck_features(base, train, tmp_path / "kept.npz")
     said = capsys.readouterr().out
-    assert "0 MB more" in said and "free)" in said  # 19 photos x 2 x 2 x 512 x 4 bytes
+    assert "0 MB more" in said and "free)" in said
     monkeypatch.setattr(whole_file, "SPARE", 1e18)
     features, _ = bottleneck_features(base, train, tmp_path / "new" / "features.npz")
     said = capsys.readouterr().out
