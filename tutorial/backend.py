@@ -23,7 +23,7 @@ if platform.libc_ver()[0] == "glibc":
 
 @contextmanager
 def _quick_start() -> Iterator[None]:
-    """Imports in here take two thirds of their time.
+    """Imports in here are faster, by a third and more.
 
     Tens of thousands of objects come and stay, so looking for garbage among them finds none; and Keras would load two
     large packages, where they are installed, for wrappers and pictures that nothing here uses.
