@@ -85,9 +85,7 @@ def logits(model, recipe, weights, seen):
 def test_every_network_against_differences(imagenet_file, tmp_path, model, recipe, classes):
     """How the logit, computed by hand, changes as each channel of the last convolution's output is changed a little."""
     size, improved = 64, recipe == "improved"
-    keras.utils.set_random_seed(
-        0
-    )  # among other top models is one with a unit so near 0 that rounding turns it on or off
+    keras.utils.set_random_seed(0)  # among other top models is one with a unit so near 0 that rounding switches it
     if model == "small_convnet":
         saved = networks.small_convnet(size, classes, recipe)
         rng = np.random.default_rng(0)
