@@ -102,7 +102,7 @@ def trained(data: Path, folder: Path, part: int, seed: int, changes: list[str]) 
     model, (name, command) = list(FILES.items())[part - 1]
     kept = folder / f"seed{seed}_part{part}_{'_'.join(changes) or 'improved'}.h5"
     if not kept.exists():
-        work = folder / "work"  # where all seeds and rows find the features, which depend on neither
+        work = folder / "work"  # where all seeds find the features, which depend on none of them
         script = PROJECT / command.split()[1]
         flags = ["--data", str(data), "--weights-dir", str(work), "--seed", str(seed), "--recipe", "improved"]
         if part == 3:

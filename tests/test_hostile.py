@@ -150,6 +150,7 @@ def test_arrays_that_are_elsewhere_or_enormous_are_refused(trained, tmp_path, ph
         {"settings": {"enlarged": 10**6}},
         {"settings": []},
         {"settings": {"epochs": [1]}},
+        {"photos": []},
         {"photos": {"train": 5}},
         {"scores": {"accuracy": "1"}},
         {"model": ["small_convnet"]},
