@@ -1,112 +1,121 @@
-"""Part 1: a small convnet, trained from scratch on very little data.
+"""Part 1: train a small convnet from scratch.
 
-Three convolution layers and two dense ones learn to tell two classes of photos apart with nothing
-to go on but the photos themselves. Two things hold back the overfitting that so little data invites:
-augmentation, which shows the network a slightly different view of each photo every time, and
-dropout, which keeps it from leaning on any one feature. It is the baseline that parts 2 and 3 beat.
+The first model of the Keras blog post "Building powerful image classification models using very little data". Data
+augmentation and dropout limit its overfitting; parts 2 and 3 improve on it.
 
-    data/train/<class>/*.jpg            the photos to learn from, one folder for each of two classes or more
-    data/validation/<class>/*.jpg       others of the same classes, to see how well it learnt
+    data/train/<class>/*.jpg          training photos, one folder for each of two or more classes
+    data/validation/<class>/*.jpg     validation photos of the same classes
+
+    python fine_tuning_VGG16_pt1.py --data data
+    python fine_tuning_VGG16_pt1.py --data data --recipe improved
 """
 
 import sys
 
-from tutorial.command_line import part_parser, part_settings, run, same_choices
-from tutorial.photos import RESCALE, find_photos, find_test, load_photos
+from tutorial.augmentation import AugmentedImages, Images, save_preview
+from tutorial.checkpoint import Checkpoint
+from tutorial.cli import echo, run
+from tutorial.evaluation import evaluate, predictor, save_model
+from tutorial.images import load_images
+from tutorial.recipes import same_flags
+from tutorial.training import accuracy, adamw, class_weights, start, training_callbacks
 
-image_size = 150  # pixels a side; every photo is squeezed into this square
-preview_count = 20  # views of one photo that are saved to look at
+import keras
+from keras import layers
 
-settings = {  # the texts' numbers, and those of --recipe improved
-    "epochs": (30, 100),  # times that every training photo is seen
-    "batch_size": (16, 32),  # photos a step
-    "rotation": (0.0, 15.0),  # training views: turned by up to so many degrees, ...
-    "shift": (0.0, 0.1),  # ... shifted by up to a tenth, ...
-    "shear": (0.2, 0.2),  # ... sheared by up to 0.2 radians, ...
-    "zoom": (0.2, 0.2),  # ... 20 % larger to 20 % smaller, ...
-    "flip": (True, True),  # ... every other one mirrored, ...
-    "light": (0.0, 0.15),  # ... lighter or darker, ...
-    "contrast": (0.0, 0.2),  # ... with more or less contrast, ...
-    "erase": (0.0, 0.3),  # ... and every other one with a rectangle of up to 0.3 of the side missing
-    "mix": (0.0, 0.4),  # each view blended with another, and its label too: mixup's alpha, 0 for none
-    "dropout": (0.5, 0.3),  # share of the last features that each step does without
-    "learning_rate": (0.001, 0.001),
-    "weight_decay": (None, 0.1),
-    "fade": (None, True),  # steps grow in the first epoch and then fade to nothing
-    "average": (None, 0.99),  # of each weight over the last hundred steps or so, rather than where it happens to be
-    "smoothing": (None, 0.0),  # share of a label that is spread over all classes
-    "balance": (None, True),  # a class with fewer photos counts as much as one with more
-    "mirrored": (False, True),  # answer with the mean of a photo's and its mirror image's
-}
+IMAGE_SIZE = 150  # photos are resized to 150 x 150
+RECIPES = {  # what a recipe does not name is off; --set changes any value, e.g. --set augmentation.zoom_range=0.3
+    "original": dict(  # the blog post's
+        network="small_convnet", epochs=30, batch_size=16, dropout=0.5,
+        optimizer="rmsprop", learning_rate=0.001,
+        augmentation=dict(shear_range=0.2, zoom_range=0.2, horizontal_flip=True),  # shear in radians
+    ),
+    "improved": dict(
+        network="batchnorm_convnet", epochs=100, batch_size=32, dropout=0.3,
+        optimizer="adamw", learning_rate=0.001, cosine_decay=True, weight_decay=0.1,
+        ema_momentum=0.99, class_weights=True,  # validate and save a moving average of the weights
+        augmentation=dict(
+            shear_range=0.2, zoom_range=0.2, horizontal_flip=True, rotation_range=15.0, shift_range=0.1,
+            brightness=0.15, contrast=0.2, random_erasing=0.3, mixup_alpha=0.4,
+        ),
+        flip_tta=True, calibration=True,  # average the predictions for the photo and its horizontal flip
+    ),
+}  # fmt: skip
+
+
+def small_convnet(num_classes: int, dropout: float = 0.5, image_size: int = IMAGE_SIZE) -> keras.Model:
+    """The blog post's network: 1,212,513 parameters for two classes, most of them between Flatten and Dense."""
+    return keras.Sequential([
+        keras.Input((image_size, image_size, 3)),
+        layers.Conv2D(32, 3, activation="relu"),
+        layers.MaxPooling2D(2),
+        layers.Conv2D(32, 3, activation="relu"),
+        layers.MaxPooling2D(2),
+        layers.Conv2D(64, 3, activation="relu"),
+        layers.MaxPooling2D(2),
+        layers.Flatten(),  # 17 x 17 x 64 feature maps become one vector
+        layers.Dense(64, activation="relu"),
+        layers.Dropout(dropout),
+        output_layer(num_classes),
+    ], name="small_convnet")  # fmt: skip
+
+
+def batchnorm_convnet(num_classes: int, dropout: float = 0.3, image_size: int = IMAGE_SIZE) -> keras.Model:
+    """Batch normalization, and global average pooling instead of Flatten: 391,649 parameters."""
+    network = keras.Sequential([keras.Input((image_size, image_size, 3))], name="small_convnet")
+    for filters, kernel_size, strides in ((32, 5, 2), (64, 3, 1), (128, 3, 1), (256, 3, 1)):
+        network.add(layers.Conv2D(filters, kernel_size, strides, padding="same", use_bias=False))
+        network.add(layers.BatchNormalization(momentum=0.9))
+        network.add(layers.ReLU())
+        network.add(layers.MaxPooling2D(2) if filters < 256 else layers.GlobalAveragePooling2D())
+    network.add(layers.Dropout(dropout))
+    network.add(output_layer(num_classes))
+    return network
+
+
+def output_layer(num_classes: int) -> layers.Layer:
+    """One sigmoid unit for two classes, as in the blog post; a softmax for more."""
+    units, activation = (1, "sigmoid") if num_classes == 2 else (num_classes, "softmax")
+    return layers.Dense(units, activation=activation, dtype="float32")  # also in part 3's mixed precision
+
+
+NETWORKS = {"small_convnet": small_convnet, "batchnorm_convnet": batchnorm_convnet}
 
 
 def main() -> None:
-    """Run part 1."""
-    example = "python fine_tuning_VGG16_pt1.py --data data --recipe improved"
-    args = part_parser("Part 1: train a small convnet from scratch.", example, settings).parse_args()
-    s = part_settings(args)
+    """Train, evaluate and save the convnet."""
+    args, s = start(__doc__, RECIPES)
 
-    # ---- The photos ----------------------------------------------------------------------------
-    train_files, validation_files = find_photos(args.data)
-    test_files = find_test(args.data, train_files)
+    # Data: newly augmented images in every epoch for training, unchanged ones for validation; pixels in 0..1
+    train, validation, test = load_images(args.data, IMAGE_SIZE)
+    train_data = AugmentedImages(train, s.batch_size, args.seed, **s.augmentation)
+    validation_data = Images(validation, s.batch_size)
+    save_preview(train, args.weights_dir / "preview", count=20, seed=args.seed)
 
-    # Only now, since TensorFlow takes seconds to load and a wrong --data should not.
-    import numpy as np
+    # Network
+    num_classes = len(train.class_names)
+    model = NETWORKS[s.network](num_classes, s.dropout)
+    model.compile(
+        loss="binary_crossentropy" if num_classes == 2 else "categorical_crossentropy",
+        optimizer=adamw(s, train_data) if s.optimizer == "adamw" else keras.optimizers.RMSprop(s.learning_rate),
+        metrics=[accuracy],  # of labels that mixup has blended, too
+    )
+    echo(f"{s.network}: {model.count_params():,} parameters")
 
-    from tutorial.answers import judge
-    from tutorial.augmentation import augmentation, views_to_look_at
-    from tutorial.backend import keras
-    from tutorial.batches import PhotoBatches
-    from tutorial.checkpoint import Checkpoint
-    from tutorial.networks import accuracy, loss_function, small_convnet, targets
-    from tutorial.pictures import save_jpeg, save_sheet
-    from tutorial.training import Outcome, class_weights, fading_steps, prepare, print_found, save_outcome, train
+    # Training; if it is interrupted, the same command resumes after the last finished epoch
+    weights_file = args.weights_dir / "small_convnet.weights.h5"
+    checkpoint = Checkpoint(weights_file, args, s, train_data, validation_data)
+    model.fit(
+        train_data, validation_data=validation_data, epochs=s.epochs, initial_epoch=checkpoint.restore(model),
+        class_weight=class_weights(train) if s.class_weights else None,
+        callbacks=[*training_callbacks(s), checkpoint], shuffle=False, verbose=2,  # train_data is shuffled by seed
+    )  # fmt: skip
 
-    print_found((train_files, validation_files, test_files), prepare(args))
-    train_pixels, train_files = load_photos(train_files, image_size)
-    validation_pixels, validation_files = load_photos(validation_files, image_size)
-
-    # ---- Augmentation, to look at --------------------------------------------------------------
-    views = views_to_look_at(train_pixels[0], preview_count, args.seed)
-    for i, view in enumerate(views, 1):
-        save_jpeg(view, args.weights_dir / "preview" / f"view_{i:02}.jpg")
-    sheet = args.weights_dir / "preview.png"
-    save_sheet(np.concatenate([train_pixels[:1], views]), sheet)
-    print(f"{preview_count} views of {train_files.paths[0]}: {sheet} (the first is the photo itself)")
-
-    # ---- The network ---------------------------------------------------------------------------
-    classes = len(train_files.class_names)
-    network = small_convnet(image_size, classes, args.recipe, s.dropout)
-    if args.recipe == "tutorial":
-        optimizer = keras.optimizers.RMSprop(s.learning_rate)
-    else:
-        optimizer = fading_steps(s, len(train_pixels))
-    network.compile(optimizer=optimizer, loss=loss_function(classes, s.smoothing), metrics=[accuracy])
-    print(f"small convnet: {network.count_params():,} parameters, all of them learnt from these photos")
-
-    # ---- Training ------------------------------------------------------------------------------
-    # Each epoch sees new views of the training photos. The validation photos are never augmented:
-    # they stand for the photos that the model will be asked about.
-    labels, validation_labels = (targets(files.labels, classes) for files in (train_files, validation_files))
-    training = PhotoBatches(train_pixels, labels, s.batch_size, augmentation(s), args.seed, mix=s.mix)
-    validation = PhotoBatches(validation_pixels, validation_labels, s.batch_size)
-    checkpoint = Checkpoint(args, "small_convnet", s, training, validation)
-    weights = class_weights(train_files) if s.balance else None
-    history = train(network, training, validation, s.epochs, checkpoint, weights)
-
-    # ---- What came of it -----------------------------------------------------------------------
-    # The validation photos have chosen (the settings, how sure to be), so they flatter the model a little. Test
-    # photos, where there are any, are looked at here for the first time.
-    sets = {"validation": (validation_pixels, validation_files)}
-    if test_files:
-        sets["test"] = load_photos(test_files, image_size)
-    files = [train_files, *(used for _, used in sets.values())]
-    judged = judge(network, sets, RESCALE, s.mirrored)
-    title = "Part 1: small convnet"
-    outcome = Outcome("small_convnet", title, network, history, files, judged, mirrored=s.mirrored)
-    save_outcome(outcome, image_size, args, s, checkpoint)
-    print(f"next: python fine_tuning_VGG16_pt2.py{same_choices(args)}")
+    # Evaluation; then the weights, and all that predict.py needs to know, are saved in one file
+    results = evaluate(predictor(model, "rescale", s.flip_tta), validation, test, s.calibration)
+    save_model(weights_file, model, args, s, train, results, checkpoint)
+    echo(f"next: python fine_tuning_VGG16_pt2.py{same_flags(args)}")
 
 
 if __name__ == "__main__":
-    sys.exit(run(main, continues=True))
+    sys.exit(run(main, resumable=True))

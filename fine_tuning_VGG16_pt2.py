@@ -1,122 +1,123 @@
-"""Part 2: bottleneck features of a network that already knows how to see.
+"""Part 2: train a top model on VGG16's bottleneck features.
 
-VGG16 learnt on 1.2 million ImageNet photos what edges, fur, eyes and ears look like. Part 2 borrows that:
-it sends every photo once through VGG16's convolution layers, keeps what comes out at their end (the
-bottleneck features, 4 x 4 x 512 numbers a photo), and trains only a small top model on them. The
-slow network runs once over each photo instead of once an epoch, so fifty epochs take seconds; the price is
-that the photos cannot be augmented, since each has just one set of features.
+VGG16's convolutional layers, trained on 1.2 million ImageNet photos, run once over every photo. Their output, the
+bottleneck features, is cached, and only a small classifier, the top model, is trained on it. Fifty epochs take seconds;
+the price is that the photos cannot be augmented, since each has only one set of features.
+
+    data/train/<class>/*.jpg          training photos, one folder for each of two or more classes
+    data/validation/<class>/*.jpg     validation photos of the same classes
+
+    python fine_tuning_VGG16_pt2.py --data data
+    python fine_tuning_VGG16_pt2.py --data data --recipe improved
 """
 
 import sys
 
-from tutorial.command_line import TutorialError, part_parser, part_settings, run, same_choices
-from tutorial.photos import RESCALE, VGG16, PhotoFiles, find_photos, find_test
+import numpy as np
 
-image_size = 150  # pixels a side; part 3 goes on with the same
+from fine_tuning_VGG16_pt1 import output_layer
+from tutorial.activations import bottleneck_features
+from tutorial.augmentation import Features
+from tutorial.calibration import class_probabilities
+from tutorial.checkpoint import Checkpoint
+from tutorial.cli import TutorialError, echo, run
+from tutorial.evaluation import evaluate, save_model
+from tutorial.images import Photos, load_images
+from tutorial.imagenet_weights import imagenet_weights
+from tutorial.recipes import same_flags
+from tutorial.training import adamw, class_weights, start, training_callbacks
 
-settings = {  # the texts' numbers, and those of --recipe improved
-    "epochs": (50, 50),  # times that the top model sees the features of every training photo
-    "batch_size": (16, 32),  # photos a step
-    "dropout": (0.5, 0.5),  # share of the features, or of what is made of them, that each step does without
-    "smoothing": (None, 0.0),  # share of a label that is spread over all classes
-    "learning_rate": (0.001, 0.003),
-    "weight_decay": (None, 0.01),
-    "fade": (None, True),  # steps grow in the first epoch and then fade to nothing
-    "average": (None, 0.99),  # of each weight over the last hundred steps or so, rather than where it happens to be
-    "balance": (None, True),  # a class with fewer photos counts as much as one with more
-    "enlarged": (None, 224),  # pixels a side of a second look at each photo: the size that VGG16 learnt from
-    "average_places": (False, True),  # the top model sees averages over the photo's places, and not each place
-    "own_preprocessing": (None, True),  # colours as VGG16 learnt them, and not as 0 to 1
-    "mirrored": (False, True),  # train on mirror images too, and answer with the mean of a photo's and its mirror's
-}
+import keras
+from keras import layers
+
+IMAGE_SIZE = 150  # photos are resized to 150 x 150, in part 3 as well
+RECIPES = {  # what a recipe does not name is off; --set changes any value, e.g. --set dropout=0.4
+    "original": dict(  # the blog post's
+        preprocessing="rescale", input_sizes=(150,),  # pixels in 0..1
+        epochs=50, batch_size=16, dropout=0.5,
+        optimizer="rmsprop", learning_rate=0.001,
+    ),
+    "improved": dict(
+        preprocessing="caffe", input_sizes=(150, 224),  # as VGG16 was trained; predictions are averaged over sizes
+        pooling="avg",  # global average pooling instead of Flatten and Dense
+        epochs=50, batch_size=32, dropout=0.5,
+        optimizer="adamw", learning_rate=0.003, cosine_decay=True, weight_decay=0.01,
+        ema_momentum=0.99, class_weights=True,  # validate and save a moving average of the weights
+        flip_tta=True, calibration=True,  # train on flipped photos too, and average the predictions
+        out_of_distribution=True,  # detect photos that are unlike the training photos
+    ),
+}  # fmt: skip
+
+
+def top_model(feature_shape: tuple[int, ...], num_classes: int, pooling: str = "", dropout: float = 0.5) -> keras.Model:
+    """The classifier on VGG16's features.
+
+    The blog post's Flatten and Dense(256) have 2,097,665 parameters for 4 x 4 x 512 features and two classes. With
+    global average pooling, 513 are left; each photo's 512 averages are normalized to mean 0 and standard deviation 1.
+    """
+    top = keras.Sequential([keras.Input(feature_shape)], name="top_model")
+    if pooling:
+        top.add(layers.GlobalAveragePooling2D())
+        top.add(layers.LayerNormalization(center=False, scale=False))
+    else:
+        top.add(layers.Flatten())
+        top.add(layers.Dense(256, activation="relu"))
+    top.add(layers.Dropout(dropout))
+    top.add(output_layer(num_classes))
+    return top
 
 
 def main() -> None:
-    """Run part 2."""
-    example = "python fine_tuning_VGG16_pt2.py --data data --recipe improved"
-    args = part_parser("Part 2: train a top model on VGG16's bottleneck features.", example, settings).parse_args()
-    s = part_settings(args)
-    if s.enlarged not in (None, image_size) and not s.average_places:
-        raise TutorialError(
-            f"--set average_places=False needs --set enlarged={image_size}: places differ with the size."
-        )
+    """Compute the bottleneck features; train, evaluate and save the top model."""
+    args, s = start(__doc__, RECIPES)
+    if len(s.input_sizes) != 1 and not s.pooling:
+        raise TutorialError("without --set pooling=avg there can be one input size: --set 'input_sizes=(150,)'.")
+    train, validation, test = load_images(args.data, IMAGE_SIZE)
 
-    # ---- The photos ----------------------------------------------------------------------------
-    train_files, validation_files = find_photos(args.data)
-    test_files = find_test(args.data, train_files)
+    # VGG16 without its classifier, as trained on ImageNet
+    base = keras.applications.VGG16(
+        weights=imagenet_weights(), include_top=False, input_shape=(IMAGE_SIZE, IMAGE_SIZE, 3)
+    )
 
-    # Only now, since TensorFlow takes seconds to load and a wrong --data should not.
-    import numpy as np
+    # Bottleneck features: every photo goes through VGG16 once, at each input size, and flipped too if flip_tta is on
+    def features(photos: Photos) -> list[np.ndarray]:
+        folder = args.weights_dir / "activations"
+        return bottleneck_features(base, photos, s.preprocessing, s.pooling, s.input_sizes, s.flip_tta, folder)
 
-    from tutorial.backend import keras
-    from tutorial.batches import Batches
-    from tutorial.calibration import class_probabilities
-    from tutorial.checkpoint import Checkpoint
-    from tutorial.familiarity import familiarity
-    from tutorial.features import bottleneck_features
-    from tutorial.networks import averaging, looks, loss_function, targets, top_model, vgg16_base
-    from tutorial.training import Outcome, class_weights, fading_steps, prepare, print_found, save_outcome, train
+    train_features, validation_features = features(train), features(validation)
+    train_data = Features(np.concatenate(train_features), train, s.batch_size, args.seed)
+    validation_data = Features(validation_features[0], validation, s.batch_size)
+    echo(f"bottleneck features: {' x '.join(map(str, train_features[0].shape[1:]))} for each photo")
 
-    print_found((train_files, validation_files, test_files), prepare(args))
+    # The top model, trained on the features alone
+    num_classes = len(train.class_names)
+    top = top_model(train_features[0].shape[1:], num_classes, s.pooling, s.dropout)
+    top.compile(
+        loss="binary_crossentropy" if num_classes == 2 else "categorical_crossentropy",
+        optimizer=adamw(s, train_data) if s.optimizer == "adamw" else keras.optimizers.RMSprop(s.learning_rate),
+        metrics=["accuracy"],
+    )
+    echo(f"top model: {top.count_params():,} parameters")
 
-    # ---- Bottleneck features -------------------------------------------------------------------
-    # No augmentation here, and no shuffling: the features stay in the order of their labels. The improved recipe looks
-    # at each photo's mirror image too, and at both enlarged: four sets of features a photo.
-    base = vgg16_base(image_size)
-    if s.average_places:  # the top model begins with the averages, so they are all that has to be kept
-        base = averaging(base)
-    preprocessing = VGG16 if s.own_preprocessing else RESCALE
+    # Training; if it is interrupted, the same command resumes after the last finished epoch
+    weights_file = args.weights_dir / "bottleneck_fc_model.weights.h5"
+    checkpoint = Checkpoint(weights_file, args, s, train_data, validation_data)
+    top.fit(
+        train_data, validation_data=validation_data, epochs=s.epochs, initial_epoch=checkpoint.restore(top),
+        class_weight=class_weights(train) if s.class_weights else None,
+        callbacks=[*training_callbacks(s), checkpoint], shuffle=False, verbose=2,  # train_data is shuffled by seed
+    )  # fmt: skip
 
-    def features(files: PhotoFiles) -> tuple[list[np.ndarray], PhotoFiles]:
-        found = []
-        for number, look in enumerate(looks(base, s.enlarged)):
-            for mirrored in (False, True) if s.mirrored else (False,):
-                name = f"{files.folder.name}{'_enlarged' * number}{'_mirrored' * mirrored}"
-                kept = args.weights_dir / f"bottleneck_features_{name}.npz"
-                one, used = bottleneck_features(look, files, kept, preprocessing, mirrored)
-                found.append(one)
-        return found, used
-
-    train_features, train_files = features(train_files)
-    validation_features, validation_files = features(validation_files)
-    shape = base.output_shape[1:]
-    print(f"bottleneck features: {' x '.join(map(str, shape))} numbers a photo")
-
-    # ---- The top model -------------------------------------------------------------------------
-    classes = len(train_files.class_names)
-    top = top_model(shape, classes, s.average_places, s.dropout)
-    labels = np.concatenate([targets(train_files.labels, classes)] * len(train_features))
-    if args.recipe == "tutorial":
-        optimizer = keras.optimizers.RMSprop(s.learning_rate)
-    else:
-        optimizer = fading_steps(s, len(labels))
-    top.compile(optimizer=optimizer, loss=loss_function(classes, s.smoothing), metrics=["accuracy"])
-    print(f"top model: {top.count_params():,} parameters, learnt from these photos")
-    learnt_from = np.concatenate(train_features) if len(train_features) > 1 else train_features[0]
-    training = Batches(learnt_from, labels, s.batch_size, args.seed)
-    validation = Batches(validation_features[0], targets(validation_files.labels, classes), s.batch_size)
-    checkpoint = Checkpoint(args, "bottleneck_fc_model", s, training, validation)
-    weights = class_weights(train_files) if s.balance else None
-    history = train(top, training, validation, s.epochs, checkpoint, weights)
-
-    # ---- What came of it -----------------------------------------------------------------------
-    # The validation photos have chosen (the settings, how sure to be), so they flatter the model a little. Test
-    # photos, where there are any, are looked at here for the first time.
-    def answers(found: list[np.ndarray]) -> np.ndarray:
+    # Evaluation; then the weights, and all that predict.py needs to know, are saved in one file
+    def predictions(photos: Photos) -> np.ndarray:
+        found = validation_features if photos is validation else features(photos)
         return np.mean([class_probabilities(top.predict_on_batch(one)) for one in found], axis=0)
 
-    files, judged = [train_files, validation_files], {"validation": answers(validation_features)}
-    if test_files:
-        test_features, test_files = features(test_files)
-        files, judged = [*files, test_files], judged | {"test": answers(test_features)}
-    known = None
-    if args.recipe != "tutorial":
-        known = familiarity(train_features[0].mean(axis=(1, 2)), train_files.labels)
-    title = "Part 2: top model on bottleneck features"
-    outcome = Outcome("bottleneck_fc_model", title, top, history, files, judged, known, preprocessing, s.mirrored)
-    save_outcome(outcome, image_size, args, s, checkpoint)
-    print(f"next: python fine_tuning_VGG16_pt3.py{same_choices(args)}")
+    results = evaluate(predictions, validation, test, s.calibration)
+    pooled = train_features[0].mean(axis=(1, 2)) if s.out_of_distribution else None
+    save_model(weights_file, top, args, s, train, results, checkpoint, s.preprocessing, pooled)
+    echo(f"next: python fine_tuning_VGG16_pt3.py{same_flags(args)}")
 
 
 if __name__ == "__main__":
-    sys.exit(run(main, continues=True))
+    sys.exit(run(main, resumable=True))

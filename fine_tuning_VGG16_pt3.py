@@ -1,159 +1,122 @@
-"""Part 3: fine-tuning the last convolution block of VGG16.
+"""Part 3: fine-tune VGG16's last convolutional block.
 
-Part 2 used VGG16 as it came. Part 3 puts part 2's trained top model back onto VGG16 and goes on training
-the two together, but only VGG16's last block: the early blocks see edges and textures, which
-cats share with everything on ImageNet, while the last block sees what is particular, and that may now
-become particular to these two classes. Two things keep it from undoing what VGG16 knows: the top
-model is already trained (an untrained one would send large random errors back into block 5), and
-the steps are small: plain SGD at a learning rate of 0.0001.
+Part 2 used VGG16 as it was. Here part 2's trained top model is put back on VGG16, and both are trained further, VGG16
+in its last block only: the first blocks detect edges and textures, which cats share with everything on ImageNet, while
+block 5 detects what is specific. Two things protect VGG16's pretrained weights: the top model is already trained (a
+randomly initialized one would send large gradients back into block 5), and the learning rate is small.
+
+    python fine_tuning_VGG16_pt3.py --data data                       after part 2 with the same flags
+    python fine_tuning_VGG16_pt3.py --data data --recipe improved
 """
 
-import math
 import sys
 
-from tutorial.command_line import TutorialError, count_or_zero, defaults, part_parser, part_settings, run, same_choices
-from tutorial.photos import find_photos, find_test, load_photos
-from tutorial.weights_file import FILES, load_weights, read_about
+from fine_tuning_VGG16_pt2 import top_model
+from tutorial.activations import cached_activations
+from tutorial.augmentation import AugmentedImages, Images
+from tutorial.checkpoint import Checkpoint
+from tutorial.cli import TutorialError, echo, run
+from tutorial.evaluation import evaluate, features_of, predictor, save_model
+from tutorial.images import load_images
+from tutorial.imagenet_weights import imagenet_weights
+from tutorial.model_file import FILES, load_weights, read_info
+from tutorial.recipes import same_flags
+from tutorial.training import adamw, class_weights, start, training_callbacks
+from tutorial.vgg16 import attach_top, split_at_block5
 
-settings = {  # the texts' numbers, and those of --recipe improved
-    "blocks": (1, 1),  # of VGG16's five, counted from the last, that go on training
-    "epochs": (30, 8),  # times that every training photo is seen
-    "batch_size": (16, 16),  # photos a step
-    "views": (4, 4),  # of each photo, that take turns; 0: a fresh one every epoch, as in the texts, four times slower
-    "rotation": (0.0, 15.0),  # training views: turned by up to so many degrees, ...
-    "shift": (0.0, 0.1),  # ... shifted by up to a tenth, ...
-    "shear": (0.2, 0.2),  # ... sheared by up to 0.2 radians, ...
-    "zoom": (0.2, 0.2),  # ... 20 % larger to 20 % smaller, ...
-    "flip": (True, True),  # ... every other one mirrored, ...
-    "light": (0.0, 0.1),  # ... lighter or darker, ...
-    "contrast": (0.0, 0.2),  # ... with more or less contrast, ...
-    "erase": (0.0, 0.0),  # ... and every other one with a rectangle missing
-    "learning_rate": (1e-4, 1e-4),  # small steps, so that block 5 is adapted and not overwritten
-    "momentum": (0.9, None),
-    "dropout": (0.5, 0.5),  # share of the features, or of what is made of them, that each step does without
-    "weight_decay": (None, 0.01),
-    "fade": (None, True),  # steps grow in the first epoch and then fade to nothing
-    "average": (None, 0.99),  # of each weight over the last hundred steps or so, rather than where it happens to be
-    "smoothing": (None, 0.0),  # share of a label that is spread over all classes
-    "balance": (None, True),  # a class with fewer photos counts as much as one with more
-    "mirrored": (False, True),  # answer with the mean of a photo's and its mirror image's
-}
+import keras
+
+RECIPES = {  # what a recipe does not name is off; --set changes any value, e.g. --set augmentation.zoom_range=0.3
+    "original": dict(  # the blog post's
+        epochs=30, batch_size=16, dropout=0.5,
+        optimizer="sgd", learning_rate=0.0001, momentum=0.9,
+        augmentation=dict(shear_range=0.2, zoom_range=0.2, horizontal_flip=True),  # shear in radians
+        cached_copies=4,  # augmented copies of each photo that take turns; 0: new ones in every epoch
+    ),
+    "improved": dict(
+        epochs=8, batch_size=16, dropout=0.5,
+        optimizer="adamw", learning_rate=0.0001, cosine_decay=True, weight_decay=0.01,
+        ema_momentum=0.99, class_weights=True,  # validate and save a moving average of the weights
+        augmentation=dict(
+            shear_range=0.2, zoom_range=0.2, horizontal_flip=True, rotation_range=15.0, shift_range=0.1,
+            brightness=0.1, contrast=0.2,
+        ),
+        cached_copies=4,
+        flip_tta=True, calibration=True,  # average the predictions for the photo and its horizontal flip
+        out_of_distribution=True,  # detect photos that are unlike the training photos
+    ),
+}  # fmt: skip
 
 
 def main() -> None:
-    """Run part 3."""
-    text = "Part 3: fine-tune VGG16's last convolution block, starting from part 2's top model."
-    p = part_parser(text, "python fine_tuning_VGG16_pt3.py --data data --recipe improved", settings)
-    text = f"views of each training photo that take turns; 0: a fresh one every epoch ({defaults(settings['views'])})"
-    p.add_argument("--views", type=count_or_zero, metavar="N", help=text)
-    args = p.parse_args()
-    s = part_settings(args)
+    """Fine-tune, evaluate and save VGG16 with its top model."""
+    args, s = start(__doc__, RECIPES, mixed_precision=True)
 
-    # ---- The photos, and what part 2 left ------------------------------------------------------
-    train_files, validation_files = find_photos(args.data)
-    test_files = find_test(args.data, train_files)
+    # What part 2 has saved
     name, command = FILES["bottleneck_fc_model"]
-    command += same_choices(args)
-    top_weights = args.weights_dir / name
-    if not top_weights.exists():
-        raise TutorialError(f"part 3 starts from part 2's {top_weights}, which is not there; run first: {command}")
-    about = read_about(top_weights)
-    made = about.model, about.recipe, about.class_names
-    if made != ("bottleneck_fc_model", args.recipe, list(train_files.class_names)):
+    top_file, command = args.weights_dir / name, command + same_flags(args)
+    if not top_file.exists():
+        raise TutorialError(f"part 3 starts from part 2's {top_file}, which does not exist; run first: {command}")
+    part2 = read_info(top_file)
+    train, validation, test = load_images(args.data, part2.image_size)
+    if (part2.model, part2.recipe, part2.class_names) != ("bottleneck_fc_model", args.recipe, list(train.class_names)):
         raise TutorialError(
-            f"{top_weights} is a {about.model} ({about.recipe}) for {' and '.join(about.class_names)}, not part 2's "
-            f"top model ({args.recipe}) for {' and '.join(train_files.class_names)}; run first: {command}"
+            f"{top_file} is a {part2.model} ({part2.recipe}) for {' and '.join(part2.class_names)}, not part 2's top "
+            f"model ({args.recipe}) for {' and '.join(train.class_names)}; run first: {command}"
         )
-    image_size = about.image_size
+    s.pooling, s.input_sizes = part2.settings["pooling"], tuple(part2.settings["input_sizes"])
 
-    # Only now, since TensorFlow takes seconds to load and a wrong flag should not.
-    from tutorial.answers import judge, known_photos
-    from tutorial.augmentation import augmentation
-    from tutorial.backend import keras
-    from tutorial.batches import PhotoBatches
-    from tutorial.checkpoint import Checkpoint
-    from tutorial.networks import (
-        averaging,
-        freeze_first_blocks,
-        loss_function,
-        split_after_first_blocks,
-        targets,
-        top_model,
-        vgg16_base,
-        with_top,
-    )
-    from tutorial.training import (
-        Outcome,
-        class_weights,
-        fading_steps,
-        prepare,
-        print_found,
-        save_outcome,
-        train,
-        use_tensor_cores,
-    )
-    from tutorial.views import kept_views
+    # VGG16 without its classifier, as trained on ImageNet, and part 2's top model on it
+    image_shape = (part2.image_size, part2.image_size, 3)
+    base = keras.applications.VGG16(weights=imagenet_weights(), include_top=False, input_shape=image_shape)
+    num_classes = len(train.class_names)
+    top = top_model((1, 1, 512) if s.pooling else base.output_shape[1:], num_classes, s.pooling, s.dropout)
+    load_weights(top, top_file)
+    top_weights = top.get_weights()
 
-    print_found((train_files, validation_files, test_files), prepare(args))
-    use_tensor_cores()
-    train_pixels, train_files = load_photos(train_files, image_size)
-    validation_pixels, validation_files = load_photos(validation_files, image_size)
+    # Freeze blocks 1 to 4; this has to come before compile
+    for layer in base.layers:
+        layer.trainable = layer.name.startswith("block5_")
+    model = attach_top(base, top, s.pooling, s.input_sizes)
+    trained = sum(int(weight.value.shape.num_elements()) for weight in model.trainable_weights)
+    echo(f"VGG16 with top model: {model.count_params():,} parameters, {trained:,} of them trained")
 
-    # ---- The network: VGG16, and part 2's top model on it --------------------------------------
-    classes = len(train_files.class_names)
-    # Its looks at a photo and its top are those of part 2.
-    s.enlarged, s.average_places = about.settings.get("enlarged"), bool(about.settings.get("average_places"))
-    base = vgg16_base(image_size)
-    if s.average_places:
-        base = averaging(base)
-    top = top_model(base.output_shape[1:], classes, s.average_places, s.dropout)
-    load_weights(top, top_weights)
-    network = with_top(base, top, s.enlarged)
-    freeze_first_blocks(base, s.blocks)  # before compile, which takes note of what is trainable
-    trained = sum(math.prod(weight.shape) for weight in network.trainable_weights)
-    blocks = "block 5" if s.blocks == 1 else f"the last {s.blocks} blocks"
-    print(f"VGG16 with top: {network.count_params():,} parameters, {trained:,} trained: {blocks} and the top model")
+    # Data: augmented again, since block 5 sees the photos and not only their features
+    train_data = AugmentedImages(train, s.batch_size, args.seed, part2.preprocessing, **s.augmentation)
+    validation_data = Images(validation, s.batch_size, part2.preprocessing)
+    weights_file = args.weights_dir / "fine_tuned_vgg16.weights.h5"
+    s.cached_copies = min(s.cached_copies, s.epochs)
+    checkpoint = Checkpoint(weights_file, args, s, train_data, validation_data, top_weights)
 
-    # ---- Training ------------------------------------------------------------------------------
-    # Augmentation is back, since block 5 sees the photos and no longer only their features.
-    preprocessing = about.preprocessing
-    labels, validation_labels = (targets(files.labels, classes) for files in (train_files, validation_files))
-    training = PhotoBatches(train_pixels, labels, s.batch_size, augmentation(s), args.seed, preprocessing)
-    validation = PhotoBatches(validation_pixels, validation_labels, s.batch_size, preprocessing=preprocessing)
-    checkpoint = Checkpoint(args, "fine_tuned_vgg16", s, training, validation, top.get_weights())
-    # The frozen blocks always say the same of the same view, so they are asked once, and training goes on from
-    # what they said: their weights are in `network` all the same, and so is what block 5 and the top learn.
-    # Training looks at the photos as they are, a third of the work: asked with both looks, it answers as well.
-    s.views = min(s.views, s.epochs)
-    frozen, trained_part = split_after_first_blocks(base, top, s.blocks)
-    kept = kept_views(frozen, training, validation, s.views, args.weights_dir / "frozen_blocks")
-    if kept:
-        training, validation = kept
+    # The frozen blocks' output for an image never changes, so it is computed once for a few augmented copies of each
+    # photo, and only block 5 and the top model run in every epoch. `trainable` shares its weights with `model`.
+    frozen, trainable = split_at_block5(base, top, s.pooling)
+    cached = cached_activations(frozen, train_data, validation_data, s.cached_copies, args.weights_dir / "activations")
+    if cached:
+        train_data, validation_data = cached
     else:
-        s.views, trained_part = 0, with_top(base, top)
-    if args.recipe == "tutorial":
-        optimizer = keras.optimizers.SGD(s.learning_rate, momentum=s.momentum)
-    else:
-        optimizer = fading_steps(s, len(labels))
-    trained_part.compile(optimizer=optimizer, loss=loss_function(classes, s.smoothing), metrics=["accuracy"])
-    weights = class_weights(train_files) if s.balance else None
-    history = train(trained_part, training, validation, s.epochs, checkpoint, weights)
+        trainable = attach_top(base, top, s.pooling, [part2.image_size])
+    trainable.compile(
+        loss="binary_crossentropy" if num_classes == 2 else "categorical_crossentropy",
+        optimizer=adamw(s, train_data)
+        if s.optimizer == "adamw"
+        else keras.optimizers.SGD(s.learning_rate, momentum=s.momentum),
+        metrics=["accuracy"],
+    )
 
-    # ---- What came of it -----------------------------------------------------------------------
-    # The validation photos have chosen (the settings, how sure to be), so they flatter the model a little. Test
-    # photos, where there are any, are looked at here for the first time.
-    sets = {"validation": (validation_pixels, validation_files)}
-    if test_files:
-        sets["test"] = load_photos(test_files, image_size)
-    files = [train_files, *(used for _, used in sets.values())]
-    judged, known = judge(network, sets, preprocessing, s.mirrored), None
-    if args.recipe != "tutorial":
-        known = known_photos(network, train_pixels, train_files, preprocessing)
-    title = "Part 3: fine-tuned VGG16"
-    outcome = Outcome("fine_tuned_vgg16", title, network, history, files, judged, known, preprocessing, s.mirrored)
-    save_outcome(outcome, image_size, args, s, checkpoint)
-    print(f"next: python predict.py --weights {args.weights_dir / FILES['fine_tuned_vgg16'][0]} PHOTO")
+    # Training; if it is interrupted, the same command resumes after the last finished epoch
+    trainable.fit(
+        train_data, validation_data=validation_data, epochs=s.epochs, initial_epoch=checkpoint.restore(trainable),
+        class_weight=class_weights(train) if s.class_weights else None,
+        callbacks=[*training_callbacks(s), checkpoint], shuffle=False, verbose=2,  # train_data is shuffled by seed
+    )  # fmt: skip
+
+    # Evaluation; then the weights, and all that predict.py needs to know, are saved in one file
+    results = evaluate(predictor(model, part2.preprocessing, s.flip_tta), validation, test, s.calibration)
+    features = features_of(model, train, part2.preprocessing) if s.out_of_distribution else None
+    save_model(weights_file, model, args, s, train, results, checkpoint, part2.preprocessing, features)
+    echo(f"next: python predict.py --weights {weights_file} PHOTO")
 
 
 if __name__ == "__main__":
-    sys.exit(run(main, continues=True))
+    sys.exit(run(main, resumable=True))

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tutorial.command_line import silent_libraries
+from tutorial.cli import silent_libraries
 
 os.environ["KERAS_BACKEND"] = "tensorflow"  # the parts are written for it; both must be set before the import
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

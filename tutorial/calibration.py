@@ -1,18 +1,18 @@
-"""Probabilities that mean something: of the photos that get 80 %, eight in ten should be right.
+"""Calibrated probabilities: of the photos that get 80%, eight in ten should be classified correctly.
 
-A network that has learnt its training photos by heart is as sure of others, and wrongly so, and it may lean towards
-one class. Two things are fitted on the validation photos: a temperature, which divides all logits (C. Guo et al., On
-Calibration of Modern Neural Networks, 2017), and an offset for each class, which is added to its logit. For two classes
-that is Platt scaling (J. Platt, Probabilistic Outputs for Support Vector Machines, 1999), for more bias-corrected
-temperature scaling (A. Alexandari et al., Maximum Likelihood with Bias-Corrected Calibration, 2020).
+An overfitted network is too confident, and it may favor one class. Two things are fitted on the validation photos: a
+temperature, which divides all logits (C. Guo et al., On Calibration of Modern Neural Networks, 2017), and an offset for
+each class, which is added to its logit. For two classes that is Platt scaling (J. Platt, Probabilistic Outputs for
+Support Vector Machines, 1999), for more bias-corrected temperature scaling (A. Alexandari et al., Maximum Likelihood
+with Bias-Corrected Calibration, 2020).
 """
 
 import numpy as np
 
-BINS = 10  # of equal width, in which sureness and share of right answers are compared
-CAUTION = 0.5  # spread of 1 / temperature about 1 and of offsets about 0 that is believed before a photo is seen
-HOTTEST = 10.0  # temperature: there all classes are nearly equal
-LEAST = 1e-7  # what float32 can tell from 0 and from 1
+BINS = 10  # of equal width, in which confidence and accuracy are compared
+PRIOR_STD = 0.5  # of 1 / temperature about 1, and of the offsets about 0
+MAX_TEMPERATURE = 10.0  # there all classes are nearly equal
+EPSILON = 1e-7  # probabilities are clipped to it
 
 
 def class_probabilities(outputs: np.ndarray) -> np.ndarray:
@@ -28,7 +28,7 @@ def class_probabilities(outputs: np.ndarray) -> np.ndarray:
     return np.hstack([1 - outputs, outputs]) if outputs.shape[1] == 1 else outputs
 
 
-def calibrated(probabilities: np.ndarray, temperature: float, offsets: list[float]) -> np.ndarray:
+def calibrate(probabilities: np.ndarray, temperature: float, offsets: list[float]) -> np.ndarray:
     """Probabilities, (n, classes), whose logits are divided by the temperature, and each class's offset added.
 
     Temperature 1 and no offsets leave them as they are.
@@ -39,7 +39,7 @@ def calibrated(probabilities: np.ndarray, temperature: float, offsets: list[floa
 
 
 def _logits(probabilities: np.ndarray) -> np.ndarray:
-    return np.log(np.clip(probabilities, LEAST, 1))
+    return np.log(np.clip(probabilities, EPSILON, 1))
 
 
 def _softmax(logits: np.ndarray) -> np.ndarray:
@@ -50,15 +50,15 @@ def _softmax(logits: np.ndarray) -> np.ndarray:
 def log_loss(probabilities: np.ndarray, labels: np.ndarray) -> float:
     """The mean of -log(the right class's probability), natural logarithm."""
     right = probabilities[np.arange(len(labels)), np.int64(labels)]
-    return float(-np.log(np.clip(right, LEAST, 1)).mean())
+    return float(-np.log(np.clip(right, EPSILON, 1)).mean())
 
 
 def fit_calibration(probabilities: np.ndarray, labels: np.ndarray) -> tuple[float, list[float]]:
-    """The temperature, at most HOTTEST, and the offsets with the smallest log loss on photos not trained on.
+    """The temperature, at most MAX_TEMPERATURE, and the offsets with the smallest log loss on photos not trained on.
 
-    A little is added to the loss for a temperature far from 1 and for offsets far from 0 (normal priors, CAUTION wide):
-    where all validation photos are right, the loss alone would ask for boundless sureness, and a handful of photos
-    should not overrule the network. Found by Newton's method; the loss is convex in 1 / temperature and the offsets.
+    Normal priors, PRIOR_STD wide, keep the temperature near 1 and the offsets near 0: where all validation photos are
+    classified correctly the loss alone would ask for unlimited confidence, and a handful of photos should not overrule
+    the network. Newton's method; the loss is convex in 1 / temperature and the offsets.
 
     Args:
         probabilities: (n, classes), as the network gives them.
@@ -66,22 +66,22 @@ def fit_calibration(probabilities: np.ndarray, labels: np.ndarray) -> tuple[floa
     """
     logits, labels = _logits(probabilities), np.asarray(labels, np.int64)
     count, classes = logits.shape
-    # What each parameter adds to a logit when it grows by one: 1 / temperature the network's own, an offset one.
+    # The derivative of each logit by each parameter: the logit itself for 1 / temperature, one for its class's offset.
     slopes = np.concatenate([logits[:, :, None], np.tile(np.eye(classes), (count, 1, 1))], axis=2)
     prior = np.eye(1 + classes)[0]
     parameters = prior
 
     def loss(at: np.ndarray) -> float:
-        if at[0] < 1 / HOTTEST:
+        if at[0] < 1 / MAX_TEMPERATURE:
             return np.inf
-        return count * log_loss(_softmax(slopes @ at), labels) + np.sum((at - prior) ** 2) / (2 * CAUTION**2)
+        return count * log_loss(_softmax(slopes @ at), labels) + np.sum((at - prior) ** 2) / (2 * PRIOR_STD**2)
 
     for _ in range(50):
         found = _softmax(slopes @ parameters)
         mean = np.einsum("nc,ncp->np", found, slopes)
-        gradient = (mean - slopes[np.arange(count), labels]).sum(axis=0) + (parameters - prior) / CAUTION**2
+        gradient = (mean - slopes[np.arange(count), labels]).sum(axis=0) + (parameters - prior) / PRIOR_STD**2
         curvature = np.einsum("nc,ncp,ncq->pq", found, slopes, slopes) - mean.T @ mean
-        step = np.linalg.solve(curvature + np.eye(1 + classes) / CAUTION**2, gradient)
+        step = np.linalg.solve(curvature + np.eye(1 + classes) / PRIOR_STD**2, gradient)
         while np.abs(step).max() > 1e-6 and loss(parameters - step) > loss(parameters):
             step /= 2
         parameters = parameters - step
@@ -91,31 +91,32 @@ def fit_calibration(probabilities: np.ndarray, labels: np.ndarray) -> tuple[floa
 
 
 def reliability(probabilities: np.ndarray, labels: np.ndarray) -> list[tuple[float, float, int]]:
-    """How sure the answers are and how often right: for each bin that is not empty (mean of both, photos)."""
-    sure, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
-    bins = np.minimum(np.int64(sure * BINS), BINS - 1)
+    """A reliability diagram: mean confidence, accuracy and number of photos of each bin that is not empty."""
+    confidence, correct = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
+    bins = np.minimum(np.int64(confidence * BINS), BINS - 1)
     return [
-        (float(sure[here].mean()), float(right[here].mean()), int(here.sum()))
+        (float(confidence[here].mean()), float(correct[here].mean()), int(here.sum()))
         for one in range(BINS)
         if (here := bins == one).any()
     ]
 
 
 def calibration_error(probabilities: np.ndarray, labels: np.ndarray) -> float:
-    """Expected calibration error: the mean over the photos of their bin's gap between sureness and right answers.
+    """Expected calibration error: the mean over the photos of their bin's gap between confidence and accuracy.
 
     M. Pakdaman Naeini et al., Obtaining Well Calibrated Probabilities Using Bayesian Binning (2015).
     """
-    return sum(abs(sure - right) * count for sure, right, count in reliability(probabilities, labels)) / len(labels)
+    bins = reliability(probabilities, labels)
+    return sum(abs(confidence - accuracy) * count for confidence, accuracy, count in bins) / len(labels)
 
 
-def sure_from(probabilities: np.ndarray, labels: np.ndarray) -> float:
-    """The probability below which "not sure" is the better answer, from photos that were not trained on.
+def rejection_threshold(probabilities: np.ndarray, labels: np.ndarray) -> float:
+    """The probability below which a prediction is reported as "not sure", from photos that were not trained on.
 
-    Half of the wrong answers lie below it, unless a tenth of all photos would too: then it is their tenth. Where
-    nothing is wrong, it is the least probability with which a photo was right.
+    Half of the wrong predictions are below it, unless a tenth of all photos would be, too: then it is their first
+    decile. Where none is wrong, it is the lowest probability of all.
     """
-    sure, wrong = probabilities.max(axis=1), probabilities.argmax(axis=1) != labels
+    confidence, wrong = probabilities.max(axis=1), probabilities.argmax(axis=1) != labels
     if not wrong.any():
-        return float(sure.min())
-    return float(min(np.median(sure[wrong]), np.quantile(sure, 0.1)))
+        return float(confidence.min())
+    return float(min(np.median(confidence[wrong]), np.quantile(confidence, 0.1)))

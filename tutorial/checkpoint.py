@@ -1,7 +1,8 @@
-"""How far a training has got, saved after every epoch, so that one that was killed goes on as if it never had been.
+"""Resuming: the state of a training run, saved after every epoch.
 
-The file holds every number that the next epoch depends on: weights, the optimizer's own, the state of each dropout's
-chance, and what it was all made from. Order and views of an epoch depend on the seed alone, see ``batches``.
+The file holds every number that the next epoch depends on: the weights, the optimizer's variables and the seeds of the
+dropout layers. (Keras's ``BackupAndRestore`` loses the latter, and the history.) Order and transforms of an epoch
+depend on the seed alone, see ``augmentation``.
 """
 
 import argparse
@@ -11,103 +12,112 @@ import time
 import zipfile
 from collections.abc import Sequence
 from importlib.metadata import version
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 
+from tutorial.augmentation import Features, digest
 from tutorial.backend import keras
-from tutorial.batches import Batches, digest
-from tutorial.command_line import TutorialError
-from tutorial.whole_file import UNFINISHED, written_whole
+from tutorial.cli import TutorialError, echo
+from tutorial.files import atomic_write
+from tutorial.recipes import flattened
 
-History = dict[str, list[float]]  # accuracy, loss, val_accuracy, val_loss: a number an epoch
+History = dict[str, list[float]]  # accuracy, loss, val_accuracy, val_loss: one number for each epoch
 
 
 class Checkpoint(keras.callbacks.Callback):
-    """A training's record: continues from what an interrupted run left, and saves as it goes.
+    """Saves a run after every epoch, and restores what an interrupted run has saved.
 
-    To be the last of ``fit``'s callbacks: where weights are averaged, they are swapped back before they are saved.
+    It has to be the last of ``fit``'s callbacks: moving averages of the weights are swapped back before they are saved.
 
     Args:
-        args: the part's flags, see ``command_line.part_settings``.
-        model: a key of ``weights_file.FILES``; it names the file.
-        settings: from ``command_line.part_settings``.
-        training: what the run learns from.
-        validation: what it is judged by.
-        start: the weights that an earlier part has left it.
+        path: of the weights file that the run is to end with; the checkpoint is beside it.
+        args: the part's flags.
+        settings: the recipe's.
+        train_data: what the run trains on.
+        validation_data: what it is evaluated on after each epoch.
+        top_weights: part 2's top model, where the run starts from it.
 
     Raises:
-        TutorialError: there is an interrupted run that was made from something else, and no ``--restart``.
+        TutorialError: there is an interrupted run with other settings or data, and no ``--restart``.
     """
 
     def __init__(
         self,
+        path: Path,
         args: argparse.Namespace,
-        model: str,
         settings: SimpleNamespace,
-        training: Batches,
-        validation: Batches,
-        start: Sequence[np.ndarray] = (),
+        train_data: Features,
+        validation_data: Features,
+        top_weights: Sequence[np.ndarray] = (),
     ) -> None:
         super().__init__()
-        self.path = args.weights_dir / f"{model}{UNFINISHED}"
-        self.made_from = {"recipe": args.recipe, "seed": args.seed, **vars(settings)}
+        self.path: Path | None = path.with_name(path.name.replace(".weights.h5", ".checkpoint.npz"))
+        self.train_data, self.epochs = train_data, settings.epochs
+        self.made_from = {"recipe": args.recipe, "seed": args.seed}
+        self.made_from |= {name: list(v) if isinstance(v, tuple) else v for name, v in flattened(vars(settings))}
         self.made_from |= {name: version(name) for name in ("keras", "numpy", "tensorflow")}
-        self.made_from["training photos"] = training.digest
-        self.made_from["validation photos"] = validation.digest
-        self.made_from["part 2's model"] = digest(*start)
+        self.made_from["training photos"] = train_data.digest
+        self.made_from["validation photos"] = validation_data.digest
+        self.made_from["part 2's model"] = digest(*top_weights)
         self.history: History = {}
         self.begun, self.seconds_before = args.begun, 0.0
-        self.values: list[np.ndarray] = []
+        self.state: list[np.ndarray] = []
         if args.restart:
             self.remove()
         elif self.path.exists():
-            self._read()
+            self._read(self.path)
 
     @property
-    def epochs(self) -> int:
-        """How many are done."""
+    def epochs_done(self) -> int:
+        """How many epochs are finished."""
         return len(next(iter(self.history.values()), []))
 
     @property
     def seconds(self) -> float:
-        """That this run and those it continues have taken, without the time between them."""
+        """What this run and those that it resumes have taken, without the time between them."""
         return self.seconds_before + time.monotonic() - self.begun
 
-    def _read(self) -> None:
+    def _read(self, path: Path) -> None:
         try:
-            with np.load(self.path) as file:  # np.load refuses pickled objects unless told otherwise
-                said = json.loads(str(file["said"]))
-                values = [file[str(i)] for i in range(len(file.files) - 1)]
-                made_from, history, seconds = said["made_from"], said["history"], float(said["seconds"])
+            with np.load(path) as file:  # np.load refuses pickled objects unless told otherwise
+                metadata = json.loads(str(file["metadata"]))
+                state = [file[str(i)] for i in range(len(file.files) - 1)]
+                before, history, seconds = metadata["made_from"], metadata["history"], float(metadata["seconds"])
         except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile):
-            print(f"the interrupted run in {self.path} is damaged: beginning anew")
+            echo(f"the interrupted run in {path} is damaged: starting again")
             return
-        names = [name for name in {**made_from, **self.made_from} if made_from.get(name) != self.made_from.get(name)]
-        if names:
-            changed = [
-                name if name.endswith(("photos", "model")) else f"{name} ({made_from.get(name)}, now {now})"
-                for name in names
+        different = [name for name in {**before, **self.made_from} if before.get(name) != self.made_from.get(name)]
+        if different:
+            named = [
+                name if name.endswith(("photos", "model")) else f"{name} ({before.get(name)}, now {now})"
+                for name in different
                 for now in [self.made_from.get(name)]
             ]
             raise TutorialError(
-                f"{self.path} is an interrupted run with other {', '.join(changed)}: give it what it had to continue "
-                "it, or --restart to begin anew."
+                f"{path} is from a run with different {', '.join(named)}. Use the same settings to resume it, or "
+                "--restart to discard it."
             )
-        self.history, self.values, self.seconds_before = history, values, seconds
+        self.history, self.state, self.seconds_before = history, state, seconds
 
-    def restore(self, network: keras.Model) -> None:
-        """Bring a compiled network to where the interrupted run was, if there was one."""
-        network.optimizer.build(network.trainable_variables)
-        if not self.values:
-            return
-        variables = _variables(network)
-        if [value.shape for value in self.values] != [tuple(variable.shape) for variable in variables]:
-            raise TutorialError(f"{self.path} holds another network's numbers: give --restart to begin anew.")
-        for variable, value in zip(variables, self.values, strict=True):
-            variable.assign(value)
-        self.values = []
-        print(f"continuing the interrupted run in {self.path}: {self.epochs} of {self.made_from['epochs']} epochs done")
+    def restore(self, model: keras.Model) -> int:
+        """Bring a compiled model to where the interrupted run was, if there was one.
+
+        Returns:
+            How many epochs are finished: ``fit``'s ``initial_epoch``.
+        """
+        model.optimizer.build(model.trainable_variables)
+        self.train_data.set_epoch(self.epochs_done)
+        if self.state:
+            variables = _variables(model)
+            if [value.shape for value in self.state] != [tuple(variable.shape) for variable in variables]:
+                raise TutorialError(f"{self.path} is from a run of another network: use --restart to discard it.")
+            for variable, value in zip(variables, self.state, strict=True):
+                variable.assign(value)
+            self.state = []
+            echo(f"resuming the interrupted run in {self.path}: {self.epochs_done} of {self.epochs} epochs are done")
+        return self.epochs_done
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
         """Keras calls this."""
@@ -115,37 +125,44 @@ class Checkpoint(keras.callbacks.Callback):
             self.history.setdefault(name, []).append(float(logs[name]))
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        """Keras calls this. The last epoch is saved only now, since averaged weights are back in their place now."""
-        if epoch == self.epochs and epoch:
-            self.save()
+        """Keras calls this. The epoch before is saved only now, since moving averages have been swapped back now."""
+        if epoch == self.epochs_done and epoch:
+            self._save()
 
     def on_train_end(self, logs: dict[str, float] | None = None) -> None:
         """Keras calls this."""
-        self.save()
+        self._save()
+        for prefix, split in (("", "train"), ("val_", "validation")):
+            accuracy, loss = self.history[f"{prefix}accuracy"], self.history[f"{prefix}loss"]
+            best, least = int(np.argmax(accuracy)), int(np.argmin(loss))
+            echo(
+                f"{split:10}  last epoch: accuracy {accuracy[-1]:.3f}, loss {loss[-1]:.3f}; "
+                f"best: accuracy {accuracy[best]:.3f} (epoch {best + 1}), loss {loss[least]:.3f} (epoch {least + 1})"
+            )
 
-    def save(self) -> None:
+    def _save(self) -> None:
         """Write the file; where that is not possible, say so once and go on without."""
         if self.path is None:
             return
-        said = {"made_from": self.made_from, "history": self.history, "seconds": self.seconds}
+        metadata = {"made_from": self.made_from, "history": self.history, "seconds": self.seconds}
         numbers = (variable.numpy() for variable in _variables(self.model))
         try:
-            with written_whole(self.path) as beside, zipfile.ZipFile(beside, "w") as file:
+            with atomic_write(self.path) as temporary, zipfile.ZipFile(temporary, "w") as file:
                 # What np.savez writes, array by array, so that there is never a second copy of all of them in memory.
-                for name, array in itertools.chain([("said", np.array(json.dumps(said)))], enumerate(numbers)):
+                for name, array in itertools.chain([("metadata", np.array(json.dumps(metadata)))], enumerate(numbers)):
                     with file.open(f"{name}.npy", "w", force_zip64=True) as one:
                         np.lib.format.write_array(one, array, allow_pickle=False)
         except TutorialError as error:
-            print(f"{str(error).rstrip('.')}: this run could not be continued if it were interrupted")
+            echo(f"{str(error).rstrip('.')}: this run cannot be resumed if it is interrupted")
             self.path = None
 
     def remove(self) -> None:
-        """Nothing is left to be continued."""
+        """Remove the file: the run is finished, or discarded."""
         if self.path is not None:
             self.path.unlink(missing_ok=True)
 
 
-def _variables(network: keras.Model) -> list[keras.Variable]:
-    """All numbers that training changes; those of the metrics begin anew each epoch."""
-    counted = {id(variable) for variable in network.metrics_variables}
-    return [one for one in [*network.variables, *network.optimizer.variables] if id(one) not in counted]
+def _variables(model: keras.Model) -> list[keras.Variable]:
+    """All numbers that training changes, without the metrics, which start again in each epoch."""
+    metrics = {id(variable) for variable in model.metrics_variables}
+    return [one for one in [*model.variables, *model.optimizer.variables] if id(one) not in metrics]

@@ -1,4 +1,4 @@
-"""The shape of a drawn cat: poses, made of ellipses and limbs.
+"""The shape of a drawn cat: poses made of ellipses and limbs.
 
 Lengths are in head radii, x to the right, y down, with the middle of the head at (0, 0).
 """
@@ -10,10 +10,10 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Part:
-    """A limb from (x0, y0), r0 thick, to (x1, y1), r1 thick; or, where ``flat`` is given, an ellipse.
+    """A limb from (x0, y0), r0 thick, to (x1, y1), r1 thick; or an ellipse, if ``flat`` is not 0.
 
-    An ellipse's longer axis runs from (x0, y0) to (x1, y1), and ``flat`` is its half width across.
-    ``white`` says how readily white fur grows at its top and at its bottom.
+    The ellipse's major axis runs from (x0, y0) to (x1, y1); ``flat`` is its minor radius.
+    ``white`` is the tendency to white fur at its top and at its bottom.
     """
 
     x0: float
@@ -28,19 +28,19 @@ class Part:
     tone: float = 1.0  # far legs are darker
 
     def box(self) -> tuple[float, float, float, float]:
-        """Left, top, right and bottom of what it may cover."""
+        """Its bounding box: left, top, right, bottom."""
         r = max(self.r0, self.r1, self.flat)
         xs, ys = sorted((self.x0, self.x1)), sorted((self.y0, self.y1))
         return xs[0] - r, ys[0] - r, xs[1] + r, ys[1] + r
 
     def length(self) -> float:
-        """From one end to the other."""
+        """The distance between its ends."""
         return float(np.hypot(self.x1 - self.x0, self.y1 - self.y0)) + 1e-6
 
 
 @dataclass
 class Pose:
-    """The parts from back to front. The head comes between ``parts`` and ``over_head``, and is no part itself."""
+    """The parts from back to front. The head, which is not a part, comes between ``parts`` and ``over_head``."""
 
     parts: list[Part]
     turn: float = 0.0  # of the head to the side, radians, positive to the right
@@ -144,17 +144,10 @@ def _curled(rng: np.random.Generator) -> Pose:
     return Pose(parts, turn=rng.normal(0, 0.4), tilt=rng.normal(0.2, 0.3), over_head=tail)
 
 
-POSES = [
-    (0.24, _sitting_front),
-    (0.22, _sitting_side),
-    (0.16, _standing),
-    (0.22, _lying),
-    (0.08, _on_its_side),
-    (0.08, _curled),
-]
+POSES = [_sitting_front, _sitting_side, _standing, _lying, _on_its_side, _curled]
+SHARES = np.array([0.24, 0.22, 0.16, 0.22, 0.08, 0.08])  # how common each pose is in photos
 
 
 def random_pose(rng: np.random.Generator) -> Pose:
-    """A pose by how common it is in photos, with proportions of its own."""
-    shares = [share for share, _ in POSES]
-    return POSES[rng.choice(len(POSES), p=np.array(shares) / sum(shares))][1](rng)
+    """A pose, by how common it is in photos, with random proportions."""
+    return POSES[rng.choice(len(POSES), p=SHARES / SHARES.sum())](rng)

@@ -1,15 +1,15 @@
-"""What a camera sees of a drawn cat: for each pixel, where on the coat it lies and how the light falls there."""
+"""The visible surface of a drawn cat: for each pixel, its position on the coat and its brightness."""
 
 from dataclasses import dataclass, fields
 
 import numpy as np
 
-from tutorial.drawing.cat_shape import Part, Pose
+from drawing.cat_shape import Part, Pose
 
 
 @dataclass(frozen=True)
-class View:
-    """Where the camera looks: ``unit`` pixels a head radius, the cat's (x, y) at the middle of the picture."""
+class Camera:
+    """A camera: ``unit`` pixels per head radius, with the cat's (x, y) in the middle of the picture."""
 
     unit: float
     x: float
@@ -27,8 +27,8 @@ class View:
         return self.matrix() @ np.array([x - self.x, y - self.y]) + size / 2
 
 
-def random_view(rng: np.random.Generator, pose: Pose, size: int) -> View:
-    """The whole cat, its front, its face, or a close crop of its coat."""
+def random_camera(rng: np.random.Generator, pose: Pose, size: int) -> Camera:
+    """A camera on the whole cat, its front, its face, or a part of its coat."""
     boxes = np.array([part.box() for part in pose.parts] + [(-1.1, -1.6, 1.1, 1.0)])
     (left, top), (right, bottom) = boxes[:, :2].min(0), boxes[:, 2:].max(0)
     angle, flip = pose.roll + rng.normal(0, 0.09), rng.random() < 0.5
@@ -42,20 +42,20 @@ def random_view(rng: np.random.Generator, pose: Pose, size: int) -> View:
         unit, x, y = size * rng.uniform(0.29, 0.46), rng.normal(0, 0.2), rng.normal(0.05, 0.15)
     else:
         unit, x, y = size * rng.uniform(0.20, 0.36), rng.uniform(0.2, right - 1.2), rng.uniform(0.8, bottom - 1.6)
-    return View(float(unit), float(x), float(y), float(angle), bool(flip))
+    return Camera(float(unit), float(x), float(y), float(angle), bool(flip))
 
 
 @dataclass
 class Surface:
-    """What each pixel sees of the cat: arrays of (size, size), float32 unless told otherwise."""
+    """The part of the cat at each pixel: arrays (size, size), float32 unless noted otherwise."""
 
     unit: float  # pixels a head radius
     inside: np.ndarray  # bool: on the cat
     along: np.ndarray  # head radii along the part
     across: np.ndarray  # -1 on the back to 1 on the belly, likewise across a limb
-    white: np.ndarray  # how readily white fur grows here, about -1 to 1
+    white: np.ndarray  # tendency to white fur, about -1 to 1
     shade: np.ndarray  # 0 in the dark to about 1 in the light
-    grow_x: np.ndarray  # the direction in which the hair grows, in pixels, not normalised
+    grow_x: np.ndarray  # the direction in which the hair grows, in pixels, not normalized
     grow_y: np.ndarray
     limb: np.ndarray  # bool
     face: np.ndarray  # bool: on the head
@@ -67,46 +67,39 @@ class Surface:
 ARRAYS = [field for field in fields(Surface) if field.name != "unit"]
 
 
-def surface(rng: np.random.Generator, pose: Pose, view: View, size: int) -> Surface:
-    """Look at a pose: its parts from back to front, lit from one side.
-
-    Args:
-        rng: where the light and the head's proportions come from.
-        pose: the cat.
-        view: the camera.
-        size: pixels a side.
-    """
-    look = _Look(rng, view, size)
+def surface(rng: np.random.Generator, pose: Pose, camera: Camera, size: int) -> Surface:
+    """The surface of a cat, ``size`` pixels square; ``rng`` chooses the light and the head's proportions."""
+    canvas = _Canvas(rng, camera, size)
     along = float(rng.uniform(0, 1))
     for part in pose.parts:
-        look.at_part(part, along)
+        canvas.at_part(part, along)
         if part.limb and not part.flat:
-            along += part.length()  # rings go on through the joints
-    look.at_head(rng, pose)
+            along += part.length()  # rings continue through the joints
+    canvas.at_head(rng, pose)
     for part in pose.over_head:
-        look.at_part(part, along)
+        canvas.at_part(part, along)
         along += part.length()
-    return look.in_pixels()
+    return canvas.in_pixels()
 
 
-class _Look:
-    """A surface as it fills, part after part, each hiding what is behind it."""
+class _Canvas:
+    """A surface under construction: each part hides those behind it."""
 
-    def __init__(self, rng: np.random.Generator, view: View, size: int) -> None:
-        self.view, self.size = view, size
-        back = np.linalg.inv(view.matrix()).astype(np.float32)
+    def __init__(self, rng: np.random.Generator, camera: Camera, size: int) -> None:
+        self.camera, self.size = camera, size
+        back = np.linalg.inv(camera.matrix()).astype(np.float32)
         rows, columns = np.mgrid[0:size, 0:size].astype(np.float32) - np.float32(size / 2)
-        self.x = back[0, 0] * columns + back[0, 1] * rows + np.float32(view.x)  # head radii, for every pixel
-        self.y = back[1, 0] * columns + back[1, 1] * rows + np.float32(view.y)
+        self.x = back[0, 0] * columns + back[0, 1] * rows + np.float32(camera.x)  # head radii, for every pixel
+        self.y = back[1, 0] * columns + back[1, 1] * rows + np.float32(camera.y)
         kinds = {field.name: bool if field.name in ("inside", "limb", "face") else np.float32 for field in ARRAYS}
-        self.cat = Surface(unit=view.unit, **{name: np.zeros((size, size), kind) for name, kind in kinds.items()})
+        self.cat = Surface(unit=camera.unit, **{name: np.zeros((size, size), kind) for name, kind in kinds.items()})
         light = np.array([rng.normal(0, 0.6), -rng.uniform(0.1, 0.9), rng.uniform(0.5, 1.2)], np.float32)
         self.light = light / np.linalg.norm(light)
         self.everywhere = np.float32(rng.uniform(0.35, 0.65))  # how much of the light has no direction
 
     def window(self, left: float, top: float, right: float, bottom: float) -> tuple[slice, slice]:
-        """The pixels, rows and columns, that a box on the cat may cover: the rest need not be worked on."""
-        corners = np.array([self.view.pixel(x, y, self.size) for x in (left, right) for y in (top, bottom)])
+        """The rows and columns that a box on the cat may cover."""
+        corners = np.array([self.camera.pixel(x, y, self.size) for x in (left, right) for y in (top, bottom)])
         (x0, y0), (x1, y1) = np.clip(corners.min(0) - 1, 0, self.size), np.clip(corners.max(0) + 2, 0, self.size)
         return slice(int(y0), int(y1)), slice(int(x0), int(x1))
 
@@ -117,13 +110,13 @@ class _Look:
             np.copyto(getattr(self.cat, name)[where], value, where=there, casting="same_kind")
 
     def lit(self, across_x: np.ndarray, across_y: np.ndarray, r2: np.ndarray) -> np.ndarray:
-        """The light on something round, darker towards its outline, where r2 is 1."""
+        """The brightness of something round, darker towards its outline, where r2 is 1."""
         towards = np.sqrt(np.clip(1 - r2, 0, 1))
         glow = np.clip(across_x * self.light[0] + across_y * self.light[1] + towards * self.light[2], 0, 1)
         return (self.everywhere + (1 - self.everywhere) * glow) * (0.62 + 0.38 * np.sqrt(towards))
 
     def at_part(self, part: Part, start: float) -> None:
-        """A limb or an ellipse; ``start`` is where its rings begin."""
+        """Add a limb or an ellipse; ``start`` is where its rings begin."""
         where = self.window(*part.box())
         x, y = self.x[where] - np.float32(part.x0), self.y[where] - np.float32(part.y0)
         length = np.float32(part.length())
@@ -156,7 +149,7 @@ class _Look:
         )
 
     def at_head(self, rng: np.random.Generator, pose: Pose) -> None:
-        """The head: a ball with cheeks and a chin, and behind it the ears, which move as it turns."""
+        """Add the head: a ball with cheeks and a chin, and behind it the ears, which move as it turns."""
         where = self.window(-1.5, -1.8, 1.5, 1.3)
         x, y = self.x[where], self.y[where]
         if not x.size:
@@ -170,7 +163,7 @@ class _Look:
         for side in (-1, 1):
             tip = np.array([side * (spread + 0.25) - 0.35 * shift, -0.55 - 0.85 * tall])
             root = np.array([side * spread * narrow - 0.5 * shift, -0.45])
-            self.at_ear(where, x, y, root, tip, side, wide, face)
+            self.put(where, **self.ear(x, y, root, tip, side, wide), **face)
         deep = rng.uniform(0.86, 0.98)
         ball = x**2 + (y / deep) ** 2
         cheeks = [((x - side * 0.42) / 0.66) ** 2 + ((y - 0.28) / 0.56) ** 2 for side in (-1, 1)]
@@ -194,40 +187,23 @@ class _Look:
             **face,
         )
 
-    def at_ear(
-        self,
-        where: tuple[slice, slice],
-        x: np.ndarray,
-        y: np.ndarray,
-        root: np.ndarray,
-        tip: np.ndarray,
-        side: int,
-        wide: float,
-        face: dict,
-    ) -> None:
-        """One ear, from its root to its tip, (x, y) each: a triangle with round sides and a bare inside."""
+    @staticmethod
+    def ear(x: np.ndarray, y: np.ndarray, root: np.ndarray, tip: np.ndarray, side: int, wide: float) -> dict:
+        """What :meth:`put` needs for an ear from (x, y) ``root`` to ``tip``: a round triangle with a bare inside."""
         ex, ey = (tip - root).astype(np.float32)
         reach = np.float32(np.hypot(*(tip - root)))
         px, py = x - np.float32(root[0]), y - np.float32(root[1])
         p, q = (px * ex + py * ey) / reach, (py * ex - px * ey) / reach
         t = np.clip(p / reach, 0, 1.05)
         half = np.float32(0.46 * wide) * np.sqrt(np.clip(1.02 - t, 0, 1)) * (1 - 0.35 * t)
-        self.put(
-            where,
-            (np.abs(q) < half) & (p > -0.2) & (t < 1),
-            along=p,
-            across=q,
-            white=-0.7,
-            shade=np.float32(0.85) + 0.12 * q * np.float32(side),
-            grow_x=ex / reach,
-            grow_y=ey / reach,
-            ear=np.clip((0.74 - np.abs(q / (half + 1e-4))) * 5, 0, 1) * np.clip((0.86 - t) * 6, 0, 1),
-            **face,
-        )
+        values = {"along": p, "across": q, "white": -0.7, "grow_x": ex / reach, "grow_y": ey / reach}
+        values["shade"] = np.float32(0.85) + 0.12 * q * np.float32(side)
+        values["ear"] = np.clip((0.74 - np.abs(q / (half + 1e-4))) * 5, 0, 1) * np.clip((0.86 - t) * 6, 0, 1)
+        return {"there": (np.abs(q) < half) & (p > -0.2) & (t < 1), **values}
 
     def in_pixels(self) -> Surface:
-        """The surface, its directions turned, and perhaps mirrored, from the cat's own frame into the picture's."""
-        m, cat = (self.view.matrix() / self.view.unit).astype(np.float32), self.cat
+        """The surface, with its directions rotated, and perhaps flipped, into the picture's frame."""
+        m, cat = (self.camera.matrix() / self.camera.unit).astype(np.float32), self.cat
         grow_x, grow_y = cat.grow_x, cat.grow_y
         cat.grow_x, cat.grow_y = m[0, 0] * grow_x + m[0, 1] * grow_y, m[1, 0] * grow_x + m[1, 1] * grow_y
         return cat

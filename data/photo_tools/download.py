@@ -1,4 +1,4 @@
-"""Downloads from servers that nobody here knows: polite to them, bounded in size and time, checked at each step.
+"""Downloads from unknown servers: rate-limited, bounded in size and time, and no address inside the local network.
 
 Needs the packages of ``requirements-data.txt``.
 """
@@ -7,10 +7,8 @@ import ipaddress
 import random
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from queue import Empty, Queue
-from typing import TypeVar
 from urllib.parse import urljoin, urlsplit
 
 import requests
@@ -19,26 +17,23 @@ from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
-AGENT = f"calico-tabby-tutorial/1.0 (data/collect.py, photos to learn from) python-requests/{requests.__version__}"
-PER_HOST = 4  # requests to one host at the same time
-TIMEOUTS = (10, 20)  # seconds to connect, and between two pieces of an answer
-WHOLE_ANSWER = 60  # seconds from the request to the last byte: a server that drips ends here
+AGENT = f"calico-tabby-tutorial/1.0 (data/collect.py, training photos) python-requests/{requests.__version__}"
+PER_HOST = 4  # simultaneous requests to one host
+TIMEOUTS = (10, 20)  # seconds to connect, and between two pieces of a response
+WHOLE_RESPONSE = 60  # seconds from the request to the last byte, against servers that send a byte at a time
 TRIES = 4
 BACK_OFF = 0.5  # seconds before the second try, doubled for each one after
-LONGEST_WAIT = 120  # seconds of Retry-After that are waited for; beyond that the caller decides
+LONGEST_WAIT = 120  # seconds of Retry-After; a longer wait raises UnavailableError
 REDIRECTS = 5
 TRY_AGAIN = {408, 425, 429, 500, 502, 503, 504}
 
-Job = TypeVar("Job")
-Result = TypeVar("Result")
-
 
 class RefusedError(Exception):
-    """This will not work the next time either: gone, too large, or at an address that must not be asked."""
+    """A permanent failure: the file is gone or too large, or its address is not allowed."""
 
 
 class UnavailableError(Exception):
-    """Not now: the network, a busy server, a time-out. ``retry_after`` is the wait in seconds that was asked for."""
+    """A temporary failure: network, busy server, time-out. ``retry_after`` is the server's wait in seconds."""
 
     def __init__(self, reason: str, retry_after: float | None = None) -> None:
         super().__init__(reason)
@@ -46,20 +41,20 @@ class UnavailableError(Exception):
 
 
 def is_public(address: str) -> bool:
-    """Whether an IP address is out on the internet: not private, loopback, link-local, multicast or reserved."""
+    """Whether an IP address is on the internet: not private, loopback, link-local, multicast or reserved."""
     ip = ipaddress.ip_address(address.partition("%")[0])
     if ip.version == 6:
         nat64 = ip in ipaddress.ip_network("64:ff9b::/96")
         inner = ip.ipv4_mapped or ip.sixtofour or (ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF) if nat64 else None)
-        ip = inner or ip  # an IPv4 address in IPv6 clothes leads where the IPv4 address leads
+        ip = inner or ip  # an embedded IPv4 address is the one that is reached
     return ip.is_global and not ip.is_multicast
 
 
 def check_url(url: str, local_allowed: bool = False) -> str:
-    """The URL itself, if it may be asked for. A host's name is looked into later, when the connection is made.
+    """The URL itself, if it is allowed. A host name is checked later, when the connection is made.
 
     Raises:
-        RefusedError: it is not http or https, or names a private or local address.
+        RefusedError: it is not http or https, or contains a private or local address.
     """
     try:
         parts = urlsplit(url)
@@ -78,10 +73,10 @@ def check_url(url: str, local_allowed: bool = False) -> str:
 
 
 def next_url(url: str, location: str, local_allowed: bool = False) -> str:
-    """Where a redirect from ``url`` leads.
+    """The target of a redirect from ``url``.
 
     Raises:
-        RefusedError: see :func:`check_url`; or the redirect would go on without encryption.
+        RefusedError: see :func:`check_url`; or the redirect drops the encryption.
     """
     try:
         target = check_url(urljoin(url, location), local_allowed)
@@ -93,9 +88,9 @@ def next_url(url: str, location: str, local_allowed: bool = False) -> str:
 
 
 class _PublicOnly:
-    """Looks at the address a connection has reached, before anything is sent.
+    """Checks the address of a connection once it is made, before anything is sent.
 
-    A look at the name beforehand would leave a gap: it can resolve to another address a moment later.
+    Checking the name beforehand is not enough: it can resolve to another address a moment later.
     """
 
     def _new_conn(self):
@@ -120,7 +115,7 @@ class _PublicAdapter(HTTPAdapter):
 
 
 class _Host:
-    """One host's limits: so many requests at a time, so far apart, and none while it has asked for a pause."""
+    """One host's limits: simultaneous requests, seconds between two, and the pause it has asked for."""
 
     def __init__(self, name: str, spacing: float) -> None:
         self.name, self.spacing = name, spacing
@@ -148,20 +143,19 @@ class _Host:
 
 
 class Downloader:
-    """Fetches whole answers into memory; safe to use from several threads.
+    """Downloads complete responses into memory; thread-safe.
 
     Args:
-        local_allowed: whether private and local addresses may be asked, for a server of the reader's own.
-        spacing: seconds between two requests to a host, by host name; 0 where nothing is said.
+        local_allowed: whether private and local addresses are allowed, for a server of the reader's own.
+        spacing: seconds between two requests to a host, by host name; 0 for the others.
 
-    A proxy set in the environment is used. It then looks up the names, so only addresses written out in a URL
-    can be checked here.
+    A proxy from the environment is used. It resolves the names, so only addresses written out in a URL can be checked.
     """
 
     def __init__(self, local_allowed: bool = False, spacing: dict[str, float] | None = None) -> None:
         self.local_allowed, self.spacing = local_allowed, spacing or {}
         self.session = requests.Session()
-        # Compressed answers are not asked for, so no few bytes can unpack into gigabytes. Photos are packed anyway.
+        # No compressed responses: a few bytes could unpack into gigabytes, and photos are compressed anyway.
         self.session.headers.update({"User-Agent": AGENT, "Accept-Encoding": "identity"})
         adapter = (HTTPAdapter if local_allowed else _PublicAdapter)(pool_connections=32, pool_maxsize=PER_HOST)
         self.session.mount("http://", adapter)
@@ -170,16 +164,16 @@ class Downloader:
         self.lock = threading.Lock()
 
     def get(self, url: str, most: int, params: dict[str, str | int] | None = None) -> bytes:
-        """The answer's body.
+        """The body of the response.
 
         Args:
             url: http or https; redirects are followed, each one checked.
-            most: bytes; reading stops at a larger answer.
+            most: bytes; reading stops at a larger response.
             params: added to the URL as its query.
 
         Raises:
-            RefusedError: asking again would not help.
-            UnavailableError: it did not work after four tries, or the server asks for a long wait.
+            RefusedError: trying again would not help.
+            UnavailableError: all tries failed, or the server asks for a long wait.
         """
         try:
             check_url(url, self.local_allowed)
@@ -192,12 +186,12 @@ class Downloader:
             except UnavailableError as error:
                 if attempt == TRIES - 1 or (error.retry_after or 0) > LONGEST_WAIT:
                     raise
-                if error.retry_after is None:  # otherwise the host is paused for everyone
+                if error.retry_after is None:  # otherwise the host is paused for all threads
                     time.sleep(BACK_OFF * 2**attempt * random.uniform(1, 1.5))
         raise AssertionError
 
     def get_first(self, urls: Iterable[str], most: int) -> bytes:
-        """The first of these that can be had: where one is gone or too large, another size may do. As :meth:`get`."""
+        """The first of these URLs that works: another size where one is gone or too large. See :meth:`get`."""
         refused = RefusedError("no address given")
         for url in urls:
             try:
@@ -208,14 +202,14 @@ class Downloader:
 
     def _follow(self, url: str, most: int) -> bytes:
         for _ in range(REDIRECTS + 1):
-            answer = self._ask(url, most)
-            if isinstance(answer, bytes):
-                return answer
-            url = answer
+            response = self._request(url, most)
+            if isinstance(response, bytes):
+                return response
+            url = response
         raise RefusedError("too many redirects")
 
-    def _ask(self, url: str, most: int) -> bytes | str:
-        """One request: the body, or the URL that a redirect leads to."""
+    def _request(self, url: str, most: int) -> bytes | str:
+        """One request: the body, or the target of a redirect."""
         name = urlsplit(url).hostname or ""
         with self.lock:
             host = self.hosts.setdefault(name, _Host(name, self.spacing.get(name, 0)))
@@ -224,8 +218,8 @@ class Downloader:
             address = str(request.url)
             settings = self.session.merge_environment_settings(address, {}, True, None, None)
             with host.turn():
-                deadline = time.monotonic() + WHOLE_ANSWER
-                # The adapter itself, because Session.send() reads a redirect's whole body, however long.
+                deadline = time.monotonic() + WHOLE_RESPONSE
+                # The adapter itself: Session.send() would read the whole body of a redirect, however long.
                 adapter = self.session.get_adapter(address)
                 with adapter.send(request, timeout=TIMEOUTS, **settings) as response:
                     if response.is_redirect:
@@ -234,17 +228,17 @@ class Downloader:
                         wait = _retry_after(response)
                         if wait is not None:
                             host.pause(wait)
-                        raise UnavailableError(f"{name} answered {response.status_code}", wait)
+                        raise UnavailableError(f"{name} returned status {response.status_code}", wait)
                     if response.status_code != 200:
-                        raise RefusedError(f"the server answered {response.status_code}")
+                        raise RefusedError(f"the server returned status {response.status_code}")
                     return _read(response, most, deadline)
         except (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema, UnicodeError):
             raise RefusedError("not a web address") from None
         except requests.Timeout:
-            raise UnavailableError(f"{name} did not answer in time") from None
+            raise UnavailableError(f"{name} timed out") from None
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-            # The error's own text may hold the whole URL, and the URL the reader's API key.
-            raise UnavailableError(f"{name} could not be reached or broke off ({type(error).__name__})") from None
+            # The error's own text may contain the URL, and with it the reader's API key.
+            raise UnavailableError(f"{name} could not be reached or closed the connection ({type(error).__name__})") from None
 
 
 def _retry_after(response: requests.Response) -> float | None:
@@ -262,49 +256,11 @@ def _read(response: requests.Response, most: int, deadline: float) -> bytes:
     body = bytearray()
     while (length or 0) <= most and len(body) <= most:
         if time.monotonic() > deadline:
-            raise UnavailableError(f"an answer took longer than {WHOLE_ANSWER} s")
+            raise UnavailableError(f"a response took longer than {WHOLE_RESPONSE} s")
         piece = response.raw.read1(65536, decode_content=False)
         if not piece:
             if length is not None and len(body) < length:
-                raise UnavailableError("an answer broke off")
+                raise UnavailableError("a response was incomplete")
             return bytes(body)
         body += piece
     raise RefusedError(f"larger than {most / 1e6:.0f} MB")
-
-
-def in_threads(work: Callable[[Job], Result], jobs: Iterator[Job], threads: int) -> Iterator[tuple[Job, Result]]:
-    """Each job with its result, as they finish. ``jobs`` may wait: one thread at a time takes the next job from it.
-
-    As many results as threads wait to be taken, no more: then the threads wait too.
-    The threads are daemons: whoever stops listening, at Ctrl-C say, does not wait for a slow server.
-    An exception from ``jobs`` or ``work`` is raised here, after the results of the other jobs under way.
-    """
-    turn, results = threading.Lock(), Queue[tuple[Job, Result] | None](threads)
-    failure: list[BaseException] = []
-
-    def take_jobs() -> None:
-        try:
-            while not failure:
-                with turn:
-                    job = next(jobs)
-                results.put((job, work(job)))
-        except StopIteration:
-            pass
-        except BaseException as error:
-            failure.append(error)
-        finally:
-            results.put(None)
-
-    for _ in range(threads):
-        threading.Thread(target=take_jobs, daemon=True).start()
-    while threads:
-        try:
-            result = results.get(timeout=0.5)  # without one, Windows would not hear Ctrl-C here
-        except Empty:
-            continue
-        if result is None:
-            threads -= 1
-        else:
-            yield result
-    if failure:
-        raise failure[0]

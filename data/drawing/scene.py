@@ -1,6 +1,6 @@
-"""What is around a drawn cat: the room behind it, what is in front of it, and the camera.
+"""The surroundings of a drawn cat: the room behind it, objects in front of it, and the camera.
 
-Neither knows which cat it is, so nothing here tells a calico from a tabby.
+None depends on the class, so a background cannot reveal whether the cat is a calico or a tabby.
 """
 
 import io
@@ -8,23 +8,23 @@ import io
 import numpy as np
 from PIL import Image, ImageDraw
 
-from tutorial.drawing.fur import blurred, mixed, smooth_noise, step, strands
+from drawing.fur import blurred, mixed, smooth_noise, step, strands
 
 
-def _colour(rng: np.random.Generator, grey: float = 0.6) -> np.ndarray:
-    """Any colour: float32 (3,). ``grey`` of them are nearly grey or beige, as rooms are."""
+def _color(rng: np.random.Generator, gray: float = 0.6) -> np.ndarray:
+    """A random color, float32 (3,). A share ``gray`` of them are nearly gray or beige, as in rooms."""
     light = rng.choice([rng.uniform(0.03, 0.3), rng.uniform(0.2, 0.8), rng.uniform(0.7, 0.98)], p=[0.3, 0.4, 0.3])
-    strong = rng.uniform(0.0, 0.05) if rng.random() < grey else rng.uniform(0.05, 0.22)
+    strong = rng.uniform(0.0, 0.05) if rng.random() < gray else rng.uniform(0.05, 0.22)
     hue = rng.normal(0, 1, 3)
-    colour = np.clip(light + strong * (hue - hue.mean()) + np.array([0.03, 0.0, -0.03]), 0.02, 0.98)
-    return colour.astype(np.float32)
+    color = np.clip(light + strong * (hue - hue.mean()) + np.array([0.03, 0.0, -0.03]), 0.02, 0.98)
+    return color.astype(np.float32)
 
 
 def _plain(rng: np.random.Generator, size: int) -> np.ndarray:
-    """A wall, a carpet or a studio's paper: one colour with a gradient and a grain."""
+    """A wall, a carpet or a studio backdrop: one color with a gradient and grain."""
     shade = 1 + rng.uniform(0.05, 0.25) * smooth_noise(rng, size, rng.uniform(0.7, 3))
     shade = shade + rng.uniform(0, 0.12) * smooth_noise(rng, size, rng.uniform(30, size))
-    return _colour(rng) * shade[..., None]
+    return _color(rng) * shade[..., None]
 
 
 def _blanket(rng: np.random.Generator, size: int) -> np.ndarray:
@@ -36,17 +36,17 @@ def _blanket(rng: np.random.Generator, size: int) -> np.ndarray:
     u, v = x * np.float32(np.cos(turn)) + y * np.float32(np.sin(turn)), y * np.float32(np.cos(turn))
     v = v - x * np.float32(np.sin(turn))
     per = np.float32(2 * np.pi / rng.uniform(6, 46))
-    cloth = np.broadcast_to(_colour(rng, 0.3), (size, size, 3))
+    cloth = np.broadcast_to(_color(rng, 0.3), (size, size, 3))
     kind = rng.choice(["checks", "stripes", "dots", "weave", "flowers"])
     if kind in ("checks", "stripes"):
-        cloth = mixed(cloth, _colour(rng, 0.3), 0.8 * step(np.sin(u * per), 0.4))
+        cloth = mixed(cloth, _color(rng, 0.3), 0.8 * step(np.sin(u * per), 0.4))
         if kind == "checks":
-            cloth = mixed(cloth, _colour(rng, 0.3), 0.5 * step(np.sin(v * per), 0.4))
+            cloth = mixed(cloth, _color(rng, 0.3), 0.5 * step(np.sin(v * per), 0.4))
     elif kind == "dots":
-        cloth = mixed(cloth, _colour(rng, 0.3), step(np.sin(u * per) * np.sin(v * per) - 0.4, 0.2))
+        cloth = mixed(cloth, _color(rng, 0.3), step(np.sin(u * per) * np.sin(v * per) - 0.4, 0.2))
     elif kind == "flowers":
         for _ in range(3):
-            cloth = mixed(cloth, _colour(rng, 0.2), step(smooth_noise(rng, size, rng.uniform(6, 18)) - 0.6, 0.3))
+            cloth = mixed(cloth, _color(rng, 0.2), step(smooth_noise(rng, size, rng.uniform(6, 18)) - 0.6, 0.3))
     else:
         cloth = cloth * (1 + 0.18 * (np.sin(u * 1.6) * np.sin(v * 1.6)))[..., None]
     folds = smooth_noise(rng, size, rng.uniform(2, 5))
@@ -74,7 +74,7 @@ def _room(rng: np.random.Generator, size: int) -> np.ndarray:
         dx, dy = x / size - np.float32(middle_x), y / size - np.float32(middle_y)
         thing = np.abs((dx + lean * dy) / wide) ** round_ + np.abs((dy - lean * dx) / tall) ** round_
         light = 1 + rng.uniform(0, 0.5) * np.clip(dx / wide, -1, 1)
-        picture = mixed(picture, _colour(rng) * light[..., None], step(1 - thing, 0.3))
+        picture = mixed(picture, _color(rng) * light[..., None], step(1 - thing, 0.3))
     floor = (_blanket if rng.random() < 0.35 else _plain)(rng, size)
     if rng.random() < 0.25:  # boards or tiles
         per = rng.uniform(18, 60)
@@ -84,7 +84,7 @@ def _room(rng: np.random.Generator, size: int) -> np.ndarray:
 
 
 def _bars(rng: np.random.Generator, size: int, per: float, width: float) -> np.ndarray:
-    """A cage's wires, as a mask 0 to 1: (size, size)."""
+    """The wires of a cage: a mask (size, size), 0 to 1."""
     y, x = np.mgrid[0:size, 0:size].astype(np.float32)
     lean = rng.normal(0, 0.12)
     wires = step(width - np.abs((x + lean * y + rng.uniform(0, per)) % per - per / 2), 1.0)
@@ -99,7 +99,7 @@ def _cage(rng: np.random.Generator, size: int) -> np.ndarray:
     if rng.random() < 0.5:
         dark = _plain(rng, size) * np.float32(rng.uniform(0.2, 0.8))
         wires = _bars(rng, size, rng.uniform(12, 34), rng.uniform(0.8, 1.8))
-        back = mixed(dark, _colour(rng), 0.9 * wires)
+        back = mixed(dark, _color(rng), 0.9 * wires)
     else:
         steel = 0.55 + 0.22 * smooth_noise(rng, size, 2) + 0.05 * smooth_noise(rng, size, 40)
         back = np.array([1, 0.99, 0.95], np.float32) * steel[..., None]
@@ -109,7 +109,7 @@ def _cage(rng: np.random.Generator, size: int) -> np.ndarray:
 
 
 def background(rng: np.random.Generator, size: int) -> np.ndarray:
-    """A place for a cat: float32 (size, size, 3), about 0 to 1, often out of focus."""
+    """A background: float32 (size, size, 3), about 0 to 1, often out of focus."""
     place = [_plain, _room, _room, _blanket, _blanket, _grass, _cage, _cage][rng.integers(8)](rng, size)
     if rng.random() < 0.10:  # a studio's white
         place = np.broadcast_to(np.float32(rng.uniform(0.9, 1)), place.shape)
@@ -117,13 +117,13 @@ def background(rng: np.random.Generator, size: int) -> np.ndarray:
 
 
 def foreground(rng: np.random.Generator, picture: np.ndarray) -> np.ndarray:
-    """Now and then something before the cat: wires, a hand, the edge of a blanket, a toy."""
+    """Sometimes adds an object in front of the cat: wires, an arm, the edge of a blanket, a toy."""
     size = len(picture)
     y, x = np.mgrid[0:size, 0:size].astype(np.float32) / size
     what = rng.random()
     if what < 0.07:
         wires = _bars(rng, size, rng.uniform(24, 70), rng.uniform(1.0, 3.2))
-        return mixed(picture, _colour(rng, 0.8), blurred(0.9 * wires, rng.uniform(0.3, 1.2)))
+        return mixed(picture, _color(rng, 0.8), blurred(0.9 * wires, rng.uniform(0.3, 1.2)))
     if what < 0.12:  # an arm
         skin = np.array([0.80, 0.58, 0.46], np.float32) * np.float32(rng.uniform(0.5, 1.15))
         at, lean = rng.uniform(0.1, 0.9), rng.normal(0, 0.7)
@@ -138,21 +138,13 @@ def foreground(rng: np.random.Generator, picture: np.ndarray) -> np.ndarray:
         far = np.hypot(x - rng.uniform(0, 1), (y - rng.uniform(0.7, 1.05)) * rng.uniform(0.7, 1.5))
         ball = rng.uniform(0.05, 0.15)
         return mixed(
-            picture, _colour(rng, 0.1) * (1.1 - 0.5 * (far / ball).clip(0, 1))[..., None], step(ball - far, 0.01)
+            picture, _color(rng, 0.1) * (1.1 - 0.5 * (far / ball).clip(0, 1))[..., None], step(ball - far, 0.01)
         )
     return picture
 
 
 def photograph(rng: np.random.Generator, scene: np.ndarray) -> Image.Image:
-    """Light, colour cast, contrast, focus, noise and JPEG: what a cheap camera makes of a scene.
-
-    Args:
-        rng: where they come from.
-        scene: float32 (size, size, 3), about 0 to 1.
-
-    Returns:
-        RGB, (size, size).
-    """
+    """A scene, float32 (size, size, 3), as a cheap camera shows it: light, color cast, contrast, focus, noise, JPEG."""
     size = len(scene)
     y, x = np.mgrid[-1 : 1 : size * 1j, -1 : 1 : size * 1j].astype(np.float32)
     way = rng.normal(0, 0.16, 2)
@@ -160,9 +152,9 @@ def photograph(rng: np.random.Generator, scene: np.ndarray) -> Image.Image:
     warm, green = rng.normal(0.02, 0.06), rng.normal(0, 0.012)
     cast = np.array([1 + warm, 1 + green, 1 - warm], np.float32)
     picture = np.clip(scene, 0, None) * light[..., None] * cast * np.float32(rng.uniform(0.68, 1.28))
-    grey = picture.mean(2, keepdims=True)
-    picture = grey + (picture - grey) * np.float32(rng.uniform(0.7, 1.3))
-    dark, bright = np.quantile(picture[::5, ::5], [0.02, 0.98])  # cameras stretch what they see to what they can show
+    gray = picture.mean(2, keepdims=True)
+    picture = gray + (picture - gray) * np.float32(rng.uniform(0.7, 1.3))
+    dark, bright = np.quantile(picture[::5, ::5], [0.02, 0.98])  # a camera stretches the contrast
     levels = (picture - dark) / (bright - dark + np.float32(0.1))
     picture = np.clip(picture + (levels - picture) * np.float32(rng.uniform(0.3, 1.0)), 0, 1)
     picture = picture ** np.float32(rng.uniform(0.6, 1.1))

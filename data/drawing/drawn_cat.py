@@ -1,26 +1,25 @@
-"""One drawn cat, from its pose to its photograph.
+"""One drawn cat, from its pose to its photo.
 
-A cat is drawn backwards from how it is seen: first what each pixel sees of its shape, then the colour of the coat
-there, then the hairs, each of which carries the colour of its root outwards, so that every edge, between two
-patches as between the cat and the room, looks like fur.
+First the position of each pixel on the cat's surface, then the color of the coat there, then the hair: each hair
+carries the color of its root to its tip, so that every edge, between patches or between cat and room, looks like fur.
 """
 
 import numpy as np
 from PIL import Image, ImageDraw
 
-from tutorial.drawing.cat_shape import Pose, random_pose
-from tutorial.drawing.cat_surface import Surface, View, random_view, surface
-from tutorial.drawing.fur import WHITE, blurred, calico_coat, mixed, step, strands, tabby_coat
-from tutorial.drawing.scene import background, foreground, photograph
+from drawing.cat_shape import Pose, random_pose
+from drawing.cat_surface import Camera, Surface, random_camera, surface
+from drawing.fur import WHITE, blurred, calico_coat, mixed, step, strands, tabby_coat
+from drawing.scene import background, foreground, photograph
 
 COATS = {"calico": calico_coat, "tabby": tabby_coat}
 IRISES = [(0.62, 0.68, 0.30), (0.45, 0.60, 0.36), (0.78, 0.66, 0.25), (0.75, 0.50, 0.18), (0.50, 0.66, 0.75)]
 
 
 def _hair(rng: np.random.Generator, cat: Surface, length: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The strands, and where each pixel's hair comes from (rows, columns): hair carries its colour along."""
+    """The strands, and the pixel (rows, columns) where the hair that covers each pixel has its root."""
     size = len(cat.inside)
-    spread = max(2.0, 0.10 * cat.unit)  # directions flow into each other, and a little beyond the outline
+    spread = max(2.0, 0.10 * cat.unit)  # smooths the directions, also across the outline
     gx, gy = (blurred(g * 0.25 + 0.5, spread) - 0.5 for g in (cat.grow_x, cat.grow_y))
     norm = np.hypot(gx, gy) + np.float32(1e-3)
     gx, gy = gx / norm, gy / norm
@@ -37,7 +36,7 @@ def _hair(rng: np.random.Generator, cat: Surface, length: float) -> tuple[np.nda
 
 
 def _features(rng: np.random.Generator, coat: np.ndarray, cat: Surface) -> None:
-    """Paint eyes, nose, mouth and the bare inside of the ears into ``coat``, on the head as it is turned."""
+    """Paint eyes, nose, mouth and the bare inside of the ears into ``coat``."""
     rows, columns = np.flatnonzero(cat.face.any(1)), np.flatnonzero(cat.face.any(0))
     if not len(rows):
         return
@@ -46,7 +45,7 @@ def _features(rng: np.random.Generator, coat: np.ndarray, cat: Surface) -> None:
 
 
 def _face(rng: np.random.Generator, coat: np.ndarray, cat: Surface, where: tuple[slice, slice]) -> np.ndarray:
-    """The coat in the window ``where``, with a face on it. Each shape is a field that is positive inside it."""
+    """The coat in the window ``where`` with a face on it. Each shape is a field that is positive inside it."""
     pink = np.array([0.80, 0.56, 0.52], np.float32) * np.float32(rng.uniform(0.75, 1.1))
     coat = mixed(coat, pink, 0.75 * cat.ear[where])
     x, y = (np.where(cat.face[where], place[where], np.float32(9)) for place in (cat.face_x, cat.face_y))
@@ -55,9 +54,9 @@ def _face(rng: np.random.Generator, coat: np.ndarray, cat: Surface, where: tuple
     wide = rng.uniform(0.11, 0.16)
     nose_y = rng.uniform(0.30, 0.38)
     nose = np.minimum(wide - 0.9 * (y - nose_y + 0.06) - np.abs(x), y - nose_y + 0.09) * 1.2
-    colour = pink if rng.random() < 0.7 else np.array([0.16, 0.13, 0.13], np.float32)
+    color = pink if rng.random() < 0.7 else np.array([0.16, 0.13, 0.13], np.float32)
     coat = mixed(coat, (0.12, 0.09, 0.08), 0.6 * step(nose + 0.025, 2 * soft))
-    coat = mixed(coat, colour, step(nose, 2 * soft))
+    coat = mixed(coat, color, step(nose, 2 * soft))
     line = np.abs(y - (nose_y + 0.13) - 0.16 * np.sqrt(np.abs(np.clip(np.abs(x), 0, 0.26))) + 0.10 * (np.abs(x) > 0.2))
     mouth = np.minimum(0.022 - line, 0.26 - np.abs(x))
     mouth = np.maximum(mouth, np.minimum(0.018 - np.abs(x), 0.09 - np.abs(y - nose_y - 0.09)))
@@ -88,7 +87,7 @@ def _face(rng: np.random.Generator, coat: np.ndarray, cat: Surface, where: tuple
     return coat
 
 
-def _whiskers(rng: np.random.Generator, view: View, pose: Pose, size: int) -> np.ndarray:
+def _whiskers(rng: np.random.Generator, camera: Camera, pose: Pose, size: int) -> np.ndarray:
     """A mask, 0 to 1, of long thin lines from the muzzle and above the eyes."""
     mask = Image.new("L", (2 * size, 2 * size))
     draw = ImageDraw.Draw(mask)
@@ -101,26 +100,20 @@ def _whiskers(rng: np.random.Generator, view: View, pose: Pose, size: int) -> np
             curve = [
                 (side * (0.26 + length * t) + shift, y + fall * length * t + 0.25 * t * t) for t in (0, 0.35, 0.7, 1)
             ]
-            line = [tuple(2 * view.pixel(px * c - py * s, px * s + py * c, size)) for px, py in curve]
-            draw.line(line, fill=int(rng.integers(110, 240)), width=max(1, round(view.unit * 0.022)))
+            line = [tuple(2 * camera.pixel(px * c - py * s, px * s + py * c, size)) for px, py in curve]
+            draw.line(line, fill=int(rng.integers(110, 240)), width=max(1, round(camera.unit * 0.022)))
     return np.asarray(mask.resize((size, size), Image.Resampling.BOX), np.float32) / np.float32(255)
 
 
 def draw_cat(kind: str, rng: np.random.Generator, size: int = 200) -> Image.Image:
-    """One cat, RGB, ``size`` x ``size``.
-
-    Args:
-        kind: "calico" or "tabby".
-        rng: where its pose, coat, surroundings, light and camera come from.
-        size: pixels a side.
-    """
+    """One cat, RGB, ``size`` x ``size``; ``kind`` is "calico" or "tabby", and ``rng`` decides everything else."""
     place = background(rng, size)
     pose = random_pose(rng)
-    view = random_view(rng, pose, size)
-    cat = surface(rng, pose, view, size)
+    camera = random_camera(rng, pose, size)
+    cat = surface(rng, pose, camera, size)
     length = rng.choice([0.10, 0.16, 0.28], p=[0.45, 0.35, 0.20])  # of its hair, head radii
     hair, rows, columns = _hair(rng, cat, length)
-    # The coat's light and shade, then each hair carries both from its root to its tip, across every edge.
+    # Light the coat, then let each hair carry the result from its root to its tip.
     coat = COATS[kind](rng, cat, hair)
     coat = np.clip(coat, 0, 1) * (cat.shade * rng.uniform(1.05, 1.35))[..., None]
     coat = coat[rows, columns] * (1 + rng.uniform(0.07, 0.17) * hair)[..., None]
@@ -130,18 +123,18 @@ def draw_cat(kind: str, rng: np.random.Generator, size: int = 200) -> Image.Imag
     _features(rng, coat, cat)
     if rng.random() < 0.16:  # a collar
         band = cat.inside & ~cat.face & ~cat.limb
-        coat = mixed(coat, rng.uniform(0.05, 0.9, 3), 0.9 * (band & (np.abs(_below_head(view, size)) < 0.10)))
-    # The cat keeps the light from what it sits on.
+        coat = mixed(coat, rng.uniform(0.05, 0.9, 3), 0.9 * (band & (np.abs(_below_head(camera, size)) < 0.10)))
+    # The cat casts a shadow on what it sits on.
     shadow = blurred(np.roll(inside, int(0.06 * size), 0), 0.05 * size) * rng.uniform(0.1, 0.55)
     scene = mixed(place * (1 - shadow)[..., None], coat, outline)
     if not pose.over_head:
         white = WHITE * rng.uniform(0.8, 1.05)
-        scene = mixed(scene, white, rng.uniform(0.35, 0.9) * _whiskers(rng, view, pose, size))
+        scene = mixed(scene, white, rng.uniform(0.35, 0.9) * _whiskers(rng, camera, pose, size))
     return photograph(rng, foreground(rng, scene))
 
 
-def _below_head(view: View, size: int) -> np.ndarray:
-    """How far each pixel is outside a circle a little larger than the head, head radii."""
-    x, y = view.pixel(0.05, 0.35, size)
+def _below_head(camera: Camera, size: int) -> np.ndarray:
+    """The distance of each pixel from a circle a little larger than the head, in head radii."""
+    x, y = camera.pixel(0.05, 0.35, size)
     rows, columns = np.mgrid[0:size, 0:size].astype(np.float32)
-    return np.hypot(columns - np.float32(x), rows - np.float32(y)) / np.float32(view.unit) - np.float32(0.95)
+    return np.hypot(columns - np.float32(x), rows - np.float32(y)) / np.float32(camera.unit) - np.float32(0.95)

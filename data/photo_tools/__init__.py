@@ -1,0 +1,12 @@
+"""What the scripts in data/ share: finding and downloading photos, comparing, pruning and splitting them."""
+
+import importlib.util
+import sys
+
+if importlib.util.find_spec("tutorial") is None:
+    print(
+        'error: this Python does not have the tutorial\'s packages: activate the virtual environment (". '
+        '.venv/bin/activate", on Windows ".venv\\Scripts\\activate"), or make it first with "make setup".',
+        file=sys.stderr,
+    )
+    sys.exit(2)

@@ -1,0 +1,191 @@
+"""Activations of VGG16's frozen layers, computed once and cached on disk.
+
+What a frozen layer outputs for an image never changes. Part 2 needs the last layer's output for each photo (the
+bottleneck features) and part 3 block 4's for a few augmented copies of each, so VGG16's frozen blocks, nine tenths of
+its work, run once and not in every epoch.
+
+A cache is one ``.npy`` file, named for what it was computed from: a file of that name is reused, others are removed. It
+appears complete or not at all; a pass through VGG16 that was interrupted is repeated.
+"""
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+
+from tutorial.augmentation import AugmentedImages, Features, Images
+from tutorial.backend import keras, tf
+from tutorial.cli import ProgressBar, duration, echo
+from tutorial.files import atomic_write, has_room
+from tutorial.images import INFERENCE_BATCH, Photos
+from tutorial.vgg16 import feature_extractors
+
+Batch = Callable[[np.ndarray], np.ndarray]  # from rows, int (b,), to images, float32 (b, size, size, 3), preprocessed
+
+
+class Cache:
+    """The activations of one set of images: a ``.npy`` file, perhaps not there yet.
+
+    Args:
+        network: from preprocessed images to activations.
+        images: gives its inputs.
+        count: how many images there are.
+        path: the file, without the suffix; what the activations depend on is appended as a digest.
+        key: what they depend on besides the network's shape.
+        dtype: of the numbers in the file.
+    """
+
+    def __init__(self, network: keras.Model, images: Batch, count: int, path: Path, key: tuple, dtype: str) -> None:
+        self.network, self.images, self.count, self.dtype = network, images, count, np.dtype(dtype)
+        self.shape = (count, *network.output_shape[1:])
+        self.stem = path.name
+        suffix = sha256(repr((key, self.shape, dtype)).encode()).hexdigest()[:16]
+        self.path = path.with_name(f"{path.name}-{suffix}.npy")
+
+    @property
+    def bytes(self) -> int:
+        """Its size on disk."""
+        return math.prod(self.shape) * self.dtype.itemsize
+
+    def load(self) -> np.ndarray | None:
+        """The activations, memory-mapped; None if the file is missing or damaged. It is never unpickled."""
+        try:
+            cached = np.load(self.path, mmap_mode="r")
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, EOFError):
+            cached = None
+        if cached is None or cached.shape != self.shape or cached.dtype != self.dtype:
+            echo(f"{self.path} is damaged: computing it again")
+            self.path.unlink()
+            return None
+        return cached
+
+    def compute(self, description: str) -> Iterator[np.ndarray]:
+        """Run all images through the network, in order; yields its outputs batch by batch, in the file's dtype."""
+        start, progress = time.monotonic(), ProgressBar(description, self.count)
+        for first in range(0, self.count, INFERENCE_BATCH):
+            rows = np.arange(first, min(first + INFERENCE_BATCH, self.count))
+            outputs = self.network.predict_on_batch(self.images(rows)).astype(self.dtype)
+            assert np.isfinite(outputs).all()  # float16 ends at 65504, far beyond VGG16's activations
+            yield outputs
+            progress.update(first + len(rows))
+        progress.close()
+        echo(f"{description}, {self.count} photos: {duration(time.monotonic() - start)}")
+
+    def save(self, description: str) -> None:
+        """Compute the activations into the file, of which no more than a batch is in memory; remove outdated files."""
+        header = {"descr": self.dtype.str, "fortran_order": False, "shape": self.shape}
+        with atomic_write(self.path) as temporary, open(temporary, "wb") as file:
+            np.lib.format.write_array_header_1_0(file, header)
+            for outputs in self.compute(description):
+                file.write(outputs.data)
+        for other in self.path.parent.glob(f"{self.stem}-{'[0-9a-f]' * 16}.npy"):
+            if other != self.path:
+                other.unlink()
+
+
+def bottleneck_features(
+    base: keras.Model, photos: Photos, preprocessing: str, pooling: str, input_sizes: tuple[int, ...], flip: bool,
+    folder: Path,
+) -> list[np.ndarray]:  # fmt: skip
+    """VGG16's output for every photo, not augmented: from the cache, or computed and cached.
+
+    Args:
+        base: ``keras.applications.VGG16`` without its top.
+        photos: with their images, of the base's input size.
+        preprocessing: a key of ``images.PREPROCESSING``.
+        pooling: "avg" for global average pooling, "" for none.
+        input_sizes: see ``vgg16.feature_extractors``.
+        flip: whether the horizontally flipped photos are wanted, too.
+        folder: of the cache.
+
+    Returns:
+        For each input size, and flipped where wanted, float32 (n, h, w, 512), in the photos' order.
+
+    Raises:
+        TutorialError: the folder cannot be written to.
+    """
+    images, found, split = Images(photos, INFERENCE_BATCH, preprocessing), [], photos.folder.name
+    for size, network in zip(input_sizes, feature_extractors(base, pooling, input_sizes), strict=True):
+        for flipped in (False, True) if flip else (False,):
+            def batch(rows: np.ndarray, step: int = -1 if flipped else 1) -> np.ndarray:
+                return images.copies(rows)[:, :, ::step]
+
+            name = f"{split}_{size}{'_flipped' * flipped}"
+            key = (images.digest, preprocessing, pooling, size, flipped)
+            cache = Cache(network, batch, len(photos.labels), folder / f"bottleneck_features_{name}", key, "<f4")
+            what = f"bottleneck features of {split}, {size} x {size}{', flipped' * flipped}"
+            if (cached := cache.load()) is not None:
+                echo(f"reusing the {what}")
+            elif has_room(folder, cache.bytes, what, "they are not cached, and the next run computes them again"):
+                cache.save(what)
+                cached = cache.load()
+            else:
+                cached = np.concatenate(list(cache.compute(what)))
+            found.append(np.array(cached))
+    return found
+
+
+class CachedActivations(Features):
+    """Batches of cached activations, float32 (b, h, w, c): epoch ``e`` gets copy ``e % copies`` of each photo."""
+
+    def __init__(self, images: Images, caches: list[Cache]) -> None:
+        super().__init__(images.arrays, images.photos, images.batch_size, images.seed)
+        self.caches = caches
+
+    def inputs(self, rows: np.ndarray, index: int) -> np.ndarray:
+        """The activations of these rows; mapped anew each time, so that what was read does not pile up in memory."""
+        return np.load(self.caches[self.epoch % len(self.caches)].path, mmap_mode="r")[rows].astype(np.float32)
+
+
+def cached_activations(
+    frozen: keras.Model, train_data: AugmentedImages, validation_data: Images, copies: int, folder: Path
+) -> tuple[CachedActivations, CachedActivations] | None:
+    """Cache block 4's output (float16) for augmented copies of the training photos, and for the validation photos.
+
+    Args:
+        frozen: blocks 1 to 4, from ``vgg16.split_at_block5``.
+        train_data: the training photos with their augmentation.
+        validation_data: the validation photos.
+        copies: augmented copies of each training photo; 0 for new ones in every epoch.
+        folder: of the cache.
+
+    Returns:
+        Training and validation data for block 5; None where there are to be new copies in every epoch: when that was
+        asked for, on a GPU, which is fast enough, and when the disk is too small.
+
+    Raises:
+        TutorialError: the folder cannot be written to.
+    """
+    if not copies:
+        return None
+    if tf.config.list_physical_devices("GPU"):
+        echo("a GPU is fast enough for new augmented copies in every epoch: cached_copies is not used")
+        return None
+    sets = {"train": (train_data, copies), "validation": (validation_data, 1)}
+    caches: dict[str, list[Cache]] = {}
+    for split, (data, number) in sets.items():
+        caches[split] = []
+        for copy in range(number):
+            def batch(rows: np.ndarray, data: Images = data, copy: int = copy) -> np.ndarray:
+                return data.copies(rows, copy, int(rows[0]))
+
+            key = (data.digest, data.preprocessing, getattr(data, "affine", ()), getattr(data, "color", ()), data.seed)
+            path = folder / f"block4_{split}_copy{copy + 1}"
+            caches[split].append(Cache(frozen, batch, len(data.labels), path, key, "<f2"))
+    missing = {cache.path: cache for split in caches.values() for cache in split if cache.load() is None}
+    what = f"block 4's activations for {copies} augmented copies of each photo"
+    otherwise = "training on new copies in every epoch, which is slower and needs no disk; --cached-copies takes fewer"
+    if not has_room(folder, sum(cache.bytes for cache in missing.values()), what, otherwise):
+        return None
+    for split, found in caches.items():
+        for i, cache in enumerate(found, 1):
+            if cache.path in missing:
+                cache.save(f"block 4's activations of {split}" + f", copy {i} of {copies}" * (split == "train"))
+    if len(missing) < copies + 1:
+        echo(f"reusing block 4's activations in {folder} for the same photos and settings")
+    return CachedActivations(train_data, caches["train"]), CachedActivations(validation_data, caches["validation"])

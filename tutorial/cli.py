@@ -1,0 +1,148 @@
+"""What every script shares: one-sentence errors, flags, printed lines and the progress bar."""
+
+import argparse
+import io
+import math
+import os
+import shlex
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+PROJECT = Path(__file__).resolve().parent.parent
+
+
+class TutorialError(Exception):
+    """Something the reader can put right: one sentence that names the file or setting and the remedy."""
+
+
+def project_path(name: str) -> Path:
+    """A path in the project's folder, relative to the current folder where that is possible."""
+    try:
+        return Path(os.path.relpath(PROJECT / name))
+    except ValueError:  # Windows: the project is on another drive
+        return PROJECT / name
+
+
+def whole_number(name: str, least: int, most: float = math.inf) -> Callable[[str], int]:
+    """An argparse type: a whole number within limits. It raises ValueError otherwise, which argparse reports."""
+
+    def convert(text: str) -> int:
+        number = int(text)
+        if not least <= number <= most:
+            raise ValueError(text)
+        return number
+
+    convert.__name__ = name  # argparse: "invalid <name> value"
+    return convert
+
+
+positive_int = whole_number("whole number (1 or more)", 1)
+seed_number = whole_number("seed (0 to 4294967295)", 0, 2**32 - 1)  # NumPy's range
+
+
+def parser(doc: str) -> argparse.ArgumentParser:
+    """An argument parser whose ``--help`` begins with the script's docstring, examples included."""
+    return argparse.ArgumentParser(
+        description=doc.replace("%", "%%"), formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
+
+
+def escape(text: object) -> str:
+    """The text with its control characters escaped, so that no file name or file content can drive the terminal."""
+    return "".join(one if one.isprintable() or one == "\u200d" else repr(one)[1:-1] for one in str(text))
+
+
+def echo(text: object) -> None:
+    """Print one line that may contain names from outside: escaped, and at once."""
+    print(escape(text), flush=True)
+
+
+def run(main: Callable[[], int | None], resumable: bool = False) -> int:
+    """Run a script's ``main`` and return its exit status: 2 with one sentence for a TutorialError, 130 for Ctrl-C.
+
+    Args:
+        main: the script's.
+        resumable: whether the same command resumes what was interrupted.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a file name the terminal cannot show must not end the run
+    try:
+        return main() or 0
+    except TutorialError as error:
+        sys.stdout.flush()
+        print(f"error: {escape(error)}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:  # the reader of the output, "head" say, has ended
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception as error:
+        if not isinstance(error, MemoryError) and type(error).__name__ != "ResourceExhaustedError":  # TensorFlow's
+            raise
+        print("error: there is not enough memory: use a smaller --batch-size.", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        command = shlex.join(["python", *(word for word in sys.argv if word != "--restart")])
+        how = f"; the same command resumes: {command}" if resumable else "."
+        print(f"\nstopped{escape(how)}", file=sys.stderr, flush=True)
+        sys.stdout.flush()
+        os._exit(130)  # at once: Python would wait for threads that are still busy with a batch
+
+
+@contextmanager
+def silent_libraries() -> Iterator[None]:
+    """Silence C and C++ libraries, which write to the terminal past Python: only the file descriptor stops them."""
+    sys.stderr.flush()
+    stderr, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(stderr, 2)
+        os.close(stderr)
+        os.close(nowhere)
+
+
+def duration(seconds: float) -> str:
+    """Seconds in words: "8 s", "3 min" or "1 h 20 min"."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+class ProgressBar:
+    """A progress bar with the time left; nothing is shown where the output is a file.
+
+    Args:
+        description: what is counted.
+        total: steps in all.
+        done: steps that an earlier run has done.
+    """
+
+    def __init__(self, description: str, total: int, done: int = 0) -> None:
+        self.bar, self.shown = None, time.monotonic()
+        if sys.stdout.isatty():
+            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+            columns = (BarColumn(10), MofNCompleteColumn(), TimeRemainingColumn(compact=True), TextColumn("left"))
+            what = TextColumn("{task.description}", markup=False)
+            self.bar = Progress(what, *columns, transient=True, auto_refresh=False, speed_estimate_period=3600)
+            self.task = self.bar.add_task(escape(description), total=total, completed=done)
+            self.bar.start()
+
+    def update(self, done: int) -> None:
+        """Show that ``done`` steps are finished, at most four times a second."""
+        if self.bar:
+            now = time.monotonic()
+            self.bar.update(self.task, completed=done, refresh=now - self.shown > 0.25)
+            self.shown = now if now - self.shown > 0.25 else self.shown
+
+    def close(self) -> None:
+        """Remove the bar."""
+        if self.bar:
+            self.bar.stop()
+            self.bar = None

@@ -1,0 +1,175 @@
+"""Predictions of a trained network, and what a part does when training has ended: evaluate, then save."""
+
+import argparse
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+
+from tutorial.backend import keras
+from tutorial.calibration import (
+    calibrate,
+    calibration_error,
+    class_probabilities,
+    fit_calibration,
+    log_loss,
+    rejection_threshold,
+    reliability,
+)
+from tutorial.checkpoint import Checkpoint
+from tutorial.cli import ProgressBar, duration, echo
+from tutorial.images import INFERENCE_BATCH, PREPROCESSING, Photos
+from tutorial.model_file import ModelInfo, save_weights
+from tutorial.out_of_distribution import fit_detector
+from tutorial.plots import save_history_plot, save_reliability_plot
+from tutorial.training import save_history
+from tutorial.vgg16 import with_features
+
+
+def predict(
+    network: keras.Model, images: np.ndarray | list[np.ndarray], preprocessing: str = "rescale", flip: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
+    """Predictions for photos, not calibrated.
+
+    Args:
+        network: from ``vgg16.with_features``.
+        images: uint8 (n, size, size, 3), or a list of n of them.
+        preprocessing: a key of ``images.PREPROCESSING``.
+        flip: test-time augmentation: each prediction is the mean of the photo's and its horizontal flip's.
+
+    Returns:
+        A probability for each class, float64 (n, classes), and the features, float32 (n, d), of the photos as they are.
+    """
+    probabilities, features = [], []
+    progress = ProgressBar("predicting", len(images))
+    for start in range(0, len(images), INFERENCE_BATCH):
+        batch = PREPROCESSING[preprocessing](images[start : start + INFERENCE_BATCH])
+        outputs, seen = network.predict_on_batch(batch)
+        found = class_probabilities(outputs)
+        if flip:
+            found = (found + class_probabilities(network.predict_on_batch(batch[:, :, ::-1])[0])) / 2
+        probabilities.append(found)
+        features.append(seen)
+        progress.update(start + len(batch))
+    progress.close()
+    return np.concatenate(probabilities), np.concatenate(features)
+
+
+def predictor(model: keras.Model, preprocessing: str, flip: bool) -> Callable[[Photos], np.ndarray]:
+    """A function from photos to a probability for each class, for :func:`evaluate`; see :func:`predict`."""
+    network = with_features(model)
+    return lambda photos: predict(network, photos.images, preprocessing, flip)[0]
+
+
+def features_of(model: keras.Model, photos: Photos, preprocessing: str) -> np.ndarray:
+    """The features of photos before the classifier, float32 (n, d): what out-of-distribution detection compares."""
+    return predict(with_features(model), photos.images, preprocessing)[1]
+
+
+@dataclass
+class Results:
+    """The evaluation of a trained network."""
+
+    scores: dict[str, float]  # val_accuracy, val_loss, val_calibration_error; and of the test photos
+    photos: list[Photos]  # that were evaluated
+    bins: tuple[list, list] = ([], [])  # of the reliability diagram, before and after calibration
+    temperature: float = 1.0
+    offsets: list[float] = field(default_factory=list)
+    threshold: float = 0.0  # below which a prediction is reported as "not sure"
+
+
+def evaluate(
+    predictions: Callable[[Photos], np.ndarray], validation: Photos, test: Photos | None, calibration: bool
+) -> Results:
+    """Evaluate a trained network on the validation and test photos and print the scores.
+
+    The validation photos choose the calibration and the rejection threshold, and have chosen the settings, so their
+    scores are a little too good. Test photos, where there are any, choose nothing.
+
+    Args:
+        predictions: a probability for each class, float (n, classes), of n photos.
+        validation: the validation photos.
+        test: the test photos.
+        calibration: whether probabilities are calibrated.
+    """
+    found = predictions(validation)
+    results = Results({}, [validation])
+    if calibration:
+        results.temperature, results.offsets = fit_calibration(found, validation.labels)
+        calibrated = calibrate(found, results.temperature, results.offsets)
+        results.threshold = rejection_threshold(calibrated, validation.labels)
+        results.bins = reliability(found, validation.labels), reliability(calibrated, validation.labels)
+        note = f" (temperature {results.temperature:.2f}), not sure below {results.threshold:.0%}"
+        results.scores |= _scores(calibrated, validation, "val", note)
+    if len(named := set(found.argmax(axis=1).tolist())) == 1:
+        echo(
+            f"warning: the model predicts {validation.class_names[named.pop()]} for every validation photo; it has not "
+            "learned to separate the classes: try more epochs, more photos or another seed"
+        )
+    if test:
+        calibrated = calibrate(predictions(test), results.temperature, results.offsets)
+        results.scores |= _scores(calibrated, test, "test", "; held-out photos: report this number")
+        results.photos.append(test)
+    return results
+
+
+def _scores(probabilities: np.ndarray, photos: Photos, prefix: str, note: str) -> dict[str, float]:
+    accuracy = float((probabilities.argmax(axis=1) == photos.labels).mean())
+    loss, error = log_loss(probabilities, photos.labels), calibration_error(probabilities, photos.labels)
+    split = photos.folder.name
+    echo(f"{split:10}  predictions: accuracy {accuracy:.3f}, loss {loss:.3f}, calibration error {error:.3f}{note}")
+    return {f"{prefix}_accuracy": accuracy, f"{prefix}_loss": loss, f"{prefix}_calibration_error": error}
+
+
+def save_model(
+    path: Path,
+    model: keras.Model,
+    args: argparse.Namespace,
+    settings: SimpleNamespace,
+    train: Photos,
+    results: Results,
+    checkpoint: Checkpoint,
+    preprocessing: str = "rescale",
+    features: np.ndarray | None = None,
+) -> None:
+    """Save a trained model with all that predict.py needs to know; beside it the history (CSV) and plots (PNG).
+
+    Args:
+        path: of the weights file.
+        model: its weights are saved.
+        args: the part's flags.
+        settings: the recipe's, saved with it.
+        train: the training photos.
+        results: from :func:`evaluate`.
+        checkpoint: the run's, which is removed in the end: there is nothing left to resume.
+        preprocessing: a key of ``images.PREPROCESSING``.
+        features: of the training photos, float (n, d), for out-of-distribution detection; None without it.
+
+    Raises:
+        TutorialError: the folder cannot be written to.
+    """
+    history, minutes, name = checkpoint.history, checkpoint.seconds / 60, path.name.removesuffix(".weights.h5")
+    table, plot = path.with_name(f"{name}.csv"), path.with_name(f"{name}.png")
+    save_history(history, table)
+    save_history_plot(history, name.replace("_", " "), plot)
+    if settings.calibration:
+        save_reliability_plot(*results.bins, path.with_name(f"{name}_reliability.png"))
+    info = ModelInfo(
+        model=name,
+        class_names=list(train.class_names),
+        image_size=train.images.shape[1],
+        photos={split.folder.name: split.counts() for split in (train, *results.photos)},
+        settings={**vars(settings), "seed": args.seed},
+        scores={key: values[-1] for key, values in history.items()} | results.scores,
+        minutes=minutes,
+        preprocessing=preprocessing,
+        recipe=args.recipe,
+        temperature=results.temperature,
+        offsets=results.offsets,
+        rejection_threshold=results.threshold,
+    )
+    save_weights(model, path, info, None if features is None else fit_detector(features, train.labels))
+    checkpoint.remove()
+    echo(f"saved {path}, {table.name} and {plot.name} after {duration(60 * minutes)}")

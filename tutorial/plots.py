@@ -1,0 +1,151 @@
+"""Plots and pictures: contact sheets, learning curves, reliability diagrams, annotated predictions."""
+
+import textwrap
+from dataclasses import dataclass
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+from PIL import Image
+
+from tutorial.cli import TutorialError, escape
+from tutorial.files import atomic_write
+
+matplotlib.use("Agg")  # draws into files, also on a machine without a screen
+from matplotlib import pyplot as plt
+from matplotlib.backend_bases import FigureCanvasBase
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.ticker import MaxNLocator
+
+Bins = list[tuple[float, float, int]]
+
+TRAIN_COLOR, VALIDATION_COLOR = "#1f77b4", "#d95f02"  # different in gray and for the color-blind
+
+
+def save_contact_sheet(photos: np.ndarray, path: Path, columns: int = 7, gap: int = 6) -> None:
+    """A contact sheet, PNG, of photos (n, size, size, 3) in 0..255, row by row."""
+    size = photos.shape[1]
+    rows = -(-len(photos) // columns)
+    sheet = np.full((rows * (size + gap) + gap, columns * (size + gap) + gap, 3), 255, np.uint8)
+    for i, photo in enumerate(photos):
+        y, x = gap + i // columns * (size + gap), gap + i % columns * (size + gap)
+        sheet[y : y + size, x : x + size] = np.clip(photo, 0, 255).round()
+    with atomic_write(path) as temporary:
+        Image.fromarray(sheet).save(temporary, "PNG")
+
+
+def _save_figure(figure, path: Path) -> None:
+    with atomic_write(path) as temporary:
+        figure.savefig(temporary, dpi=110, facecolor="white", format=path.suffix.lstrip(".").lower())
+    plt.close(figure)
+
+
+def save_history_plot(history: dict[str, list[float]], title: str, path: Path) -> None:
+    """Accuracy and loss by epoch, train and validation, as PNG."""
+    figure, axes = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
+    figure.suptitle(title)
+    for axis, what in zip(axes, ("accuracy", "loss"), strict=True):
+        draw_curves(axis, history, what)
+        axis.set_xlabel("epoch")
+        axis.set_title(what)
+        axis.legend()
+    _save_figure(figure, path)
+
+
+def draw_curves(axis: plt.Axes, history: dict[str, list[float]], what: str) -> None:
+    """One of "accuracy" and "loss" by epoch, train and validation."""
+    epochs = range(1, len(history[what]) + 1)
+    mark = "o" if len(epochs) == 1 else None
+    # Not clipped: a line along the end of the axis, at 1, would be half as wide.
+    axis.plot(epochs, history[what], marker=mark, clip_on=False, color=TRAIN_COLOR, label="train")
+    validation = history[f"val_{what}"]
+    axis.plot(epochs, validation, "--", marker=mark, clip_on=False, color=VALIDATION_COLOR, label="validation")
+    axis.xaxis.set_major_locator(MaxNLocator("auto", integer=True, min_n_ticks=1))
+    axis.grid(alpha=0.3)
+    if what == "accuracy":
+        axis.set_ylim(top=1)
+
+
+def save_reliability_plot(before: Bins, after: Bins, path: Path) -> None:
+    """Accuracy by confidence, before and after calibration, as PNG.
+
+    Args:
+        before: from ``calibration.reliability``: mean confidence, accuracy and number of photos of each bin.
+        after: the same, calibrated.
+        path: where to save.
+    """
+    figure, axes = plt.subplots(1, 2, figsize=(8, 4), layout="constrained", sharey=True)
+    figure.suptitle("Reliability: of the validation photos that get 80%, are 80% classified correctly?")
+    for axis, bins, title in zip(axes, (before, after), ("uncalibrated", "calibrated"), strict=True):
+        confidence, accuracy, count = zip(*bins, strict=True)
+        axis.plot([0, 1], [0, 1], color="gray", linewidth=1)
+        axis.plot(confidence, accuracy, "o-", color=TRAIN_COLOR)
+        for x, y, n in zip(confidence, accuracy, count, strict=True):
+            place = (4, -14) if y > 0.1 else (4, 7)  # beside the point, and within the frame wherever that is
+            axis.annotate(f"{n}", (x, y), textcoords="offset points", xytext=place, ha="right", fontsize=8)
+        axis.set_xlim(min(0.45, min(confidence) - 0.05), 1.02)
+        axis.set_ylim(-0.02, 1.05)
+        axis.set_xlabel("mean probability of the predicted class (and photos)")
+        axis.set_title(title)
+        axis.grid(alpha=0.3)
+    axes[0].set_ylabel("accuracy")
+    _save_figure(figure, path)
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """A photo with its prediction, for :func:`save_predictions`."""
+
+    photo: Image.Image
+    text: str  # "calico (98.7%)"
+    file_name: str
+    class_name: str = ""  # the class that the heat map explains
+    heat_map: np.ndarray | None = None  # float (h, w) in 0..1 over the whole photo, from gradcam.grad_cam
+
+
+def _shorten(text: str) -> str:
+    text = escape(text)
+    return text if len(text) <= 36 else text[:16] + "..." + text[-17:]
+
+
+def save_predictions(predictions: list[Prediction], path: Path) -> None:
+    """Photos with the prediction above and the file name below, and beside each its heat map if it has one.
+
+    Args:
+        predictions: the photos, for rows of up to four pictures.
+        path: where to save; the format follows the suffix (PNG, JPEG, PDF, SVG, WebP ...).
+    """
+    panels: list[tuple[Image.Image, str, str, np.ndarray | None]] = []
+    for one in predictions:
+        panels.append((one.photo, escape(one.text), _shorten(one.file_name), None))
+        if one.heat_map is not None:
+            panels.append((one.photo, "", f"Grad-CAM heat map for {_shorten(one.class_name)}", one.heat_map))
+    columns = min(4, len(panels))
+    rows = -(-len(panels) // columns)
+    titles = ["\n".join(textwrap.wrap(above, 28)) for _, above, _, _ in panels]
+    lines = 1 + max(title.count("\n") for title in titles)
+    width, shape = max(3, 4 / columns), max(min(1, photo.height / photo.width) for photo, *_ in panels)
+    size = columns * width, rows * (0.65 + 0.25 * lines + (width - 0.3) * shape)
+    spacing = ConstrainedLayoutEngine(h_pad=0.1)  # inches of white above and below each
+    figure, axes = plt.subplots(rows, columns, figsize=size, layout=spacing, squeeze=False)
+    for axis in axes.flat:
+        axis.axis("off")
+    for axis, (photo, _, below, heat_map), title in zip(axes.flat, panels, titles, strict=False):
+        drawn = axis.imshow(photo)
+        if heat_map is not None:  # the network gets the photo resized to a square, so the map is stretched back
+            extent = drawn.get_extent()
+            axis.imshow(heat_map, "plasma", vmin=0, vmax=1, alpha=0.5, extent=extent, interpolation="bilinear")
+        axis.set_title(title, fontsize=13, parse_math=False)
+        axis.text(0.5, -0.03, below, transform=axis.transAxes, ha="center", va="top", fontsize=9.5, parse_math=False)
+    _save_figure(figure, path)
+
+
+def check_picture_name(path: Path) -> None:
+    """Refuse a picture's file name before the work is done rather than after it.
+
+    Raises:
+        TutorialError: its suffix is not that of a format that can be written.
+    """
+    suffixes = sorted(FigureCanvasBase.get_supported_filetypes())
+    if path.suffix.lower().lstrip(".") not in suffixes:
+        raise TutorialError(f"{path} does not end like a picture: use one of .{', .'.join(suffixes)}.")

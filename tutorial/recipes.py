@@ -1,0 +1,155 @@
+"""A part's flags, and the settings of its recipe as the flags change them."""
+
+import argparse
+import ast
+import math
+import shlex
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from tutorial.cli import TutorialError, parser, positive_int, project_path, seed_number, whole_number
+
+Recipes = dict[str, dict[str, Any]]
+DEFAULT = "original"
+FLAGS = {  # settings that have a flag of their own
+    "epochs": (positive_int, "passes over the training photos"),
+    "batch_size": (positive_int, "photos in a training step"),
+    "cached_copies": (
+        whole_number("whole number (0 or more)", 0),
+        "augmented copies of each training photo whose activations are cached; 0: new ones in every epoch, as in the "
+        "blog post",
+    ),
+}
+LIMITS = {  # of settings that are not fractions, 0 to 1
+    "epochs": (1, math.inf),
+    "batch_size": (1, math.inf),
+    "cached_copies": (0, math.inf),
+    "input_sizes": (32, 1024),
+    "rotation_range": (0, 180),
+}
+
+
+def weights_dir(recipe: str) -> Path:
+    """Where a recipe's parts save by default: the original recipe's in ``weights``, the others in folders below it."""
+    folder = project_path("weights")
+    return folder if recipe == DEFAULT else folder / recipe
+
+
+def pretrained_dir() -> Path:
+    """The folder of the models that come with the tutorial; no part saves there."""
+    return project_path("weights/pretrained")
+
+
+def parse_settings(doc: str, recipes: Recipes) -> tuple[argparse.Namespace, SimpleNamespace]:
+    """Parse a part's command line.
+
+    Args:
+        doc: the script's docstring, for ``--help``.
+        recipes: the script's; every recipe is a dict of settings, of which those in a dict of their own (augmentation)
+            are set by ``--set augmentation.zoom_range=0.3``.
+
+    Returns:
+        The flags, with ``begun``, ``time.monotonic()`` now; and the recipe's settings. A setting that only another
+        recipe names is off: False, 0, "" or ().
+
+    Raises:
+        TutorialError: ``--set`` names no setting, or its value has the wrong type or is out of range; or the weights
+            would overwrite those that come with the tutorial.
+    """
+    p = parser(doc)
+    add = p.add_argument
+    text = "folder with train/<class>/ and validation/<class>/, and perhaps test/<class>/ (default: %(default)s)"
+    add("--data", type=Path, metavar="DIR", default=project_path("data"), help=text)
+    text = "which block of settings at the top of the script to use (default: %(default)s)"
+    add("--recipe", choices=list(recipes), default=DEFAULT, help=text)
+    for name, (kind, text) in FLAGS.items():
+        if any(name in recipe for recipe in recipes.values()):
+            values = ", ".join(f"{recipe}: {values[name]}" for recipe, values in recipes.items() if name in values)
+            add(f"--{name.replace('_', '-')}", type=kind, metavar="N", help=f"{text} ({values})")
+    add("--seed", type=seed_number, metavar="N", default=0, help="same seed, same machine: same result (default: 0)")
+    text = f"folder for everything the part saves (default: {weights_dir(DEFAULT)}; other recipes: a folder in it)"
+    add("--weights-dir", type=Path, metavar="DIR", help=text)
+    add("--restart", action="store_true", help="discard an interrupted run")
+    text = "change one of the recipe's settings, such as --set dropout=0.4; may be repeated"
+    add("--set", action="append", metavar="NAME=VALUE", default=[], help=text)
+    args = p.parse_args()
+
+    settings = _with_off(recipes[args.recipe], list(recipes.values()))
+    for name in FLAGS:
+        if getattr(args, name, None) is not None:
+            settings[name] = getattr(args, name)
+    for text in args.set:
+        _change(settings, text, recipes)
+    args.begun = time.monotonic()
+    args.weights_dir = args.weights_dir or weights_dir(args.recipe)
+    if args.weights_dir.resolve() == pretrained_dir().resolve():
+        raise TutorialError(f"{args.weights_dir} holds the models that come with the tutorial: name another folder.")
+    return args, SimpleNamespace(**settings)
+
+
+def _with_off(recipe: dict[str, Any], recipes: list[dict[str, Any]]) -> dict[str, Any]:
+    """The recipe's settings, and those that other recipes name, off."""
+    settings: dict[str, Any] = {}
+    for name, value in (item for one in recipes for item in one.items()):
+        settings[name] = recipe.get(name, type(value)())
+        if isinstance(value, dict):
+            settings[name] = _with_off(settings[name], [one.get(name, {}) for one in recipes])
+    return settings
+
+
+def flattened(settings: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Name and value of every setting, "augmentation.zoom_range" for those in a dict of their own."""
+    for name, value in settings.items():
+        if isinstance(value, dict):
+            yield from ((f"{name}.{inner}", one) for inner, one in flattened(value))
+        else:
+            yield name, value
+
+
+def _change(settings: dict[str, Any], text: str, recipes: Recipes) -> None:
+    """Apply one ``--set name=value``."""
+    name, _, value = text.partition("=")
+    known = dict(flattened(settings))
+    if name not in known:
+        raise TutorialError(f"--set {text}: there is no setting {name!r}; there are {', '.join(known)}.")
+    *groups, last = name.split(".")
+    default = known[name]
+    least, most = LIMITS.get(last, (0, 1))
+    if isinstance(default, str):
+        choices = {one for recipe in recipes.values() for key, one in flattened(recipe) if key == name} | {default}
+        wanted = " or ".join(sorted(map(repr, choices)))
+    else:
+        kind = {bool: "True or False", int: "a whole number", float: "a number", tuple: "whole numbers"}[type(default)]
+        wanted = kind if isinstance(default, bool) else f"{kind} from {least}" + f" to {most}" * (most < math.inf)
+    try:
+        given = value if isinstance(default, str) else ast.literal_eval(value)
+        if isinstance(default, float) and type(given) is int:
+            given = float(given)
+        if type(given) is not type(default):
+            raise ValueError(value)
+        if isinstance(default, str) and given not in choices:
+            raise ValueError(value)
+        for one in given if isinstance(given, tuple) else (given,):
+            if not isinstance(default, str | bool) and not (type(one) in (int, float) and least <= one <= most):
+                raise ValueError(value)
+        if isinstance(default, tuple) and not all(type(one) is int for one in given):
+            raise ValueError(value)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        wanted += ", such as (150, 224)" * isinstance(default, tuple)
+        raise TutorialError(f"--set {text}: {name} takes {wanted}.") from None
+    for group in groups:
+        settings = settings[group]
+    settings[last] = given
+
+
+def same_flags(args: argparse.Namespace) -> str:
+    """The flags that the next part needs to find what this one saved: "" where they are the defaults."""
+    given = [
+        ("--data", args.data, project_path("data")),
+        ("--recipe", args.recipe, DEFAULT),
+        ("--weights-dir", args.weights_dir, weights_dir(args.recipe)),
+    ]
+    return "".join(f" {flag} {shlex.quote(str(value))}" for flag, value, default in given if value != default)
