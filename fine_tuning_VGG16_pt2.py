@@ -13,8 +13,6 @@ the price is that the photos cannot be augmented, since each has only one set of
 
 import sys
 
-import numpy as np
-
 from fine_tuning_VGG16_pt1 import output_layer
 from tutorial.activations import bottleneck_features
 from tutorial.augmentation import Features
@@ -22,12 +20,13 @@ from tutorial.calibration import class_probabilities
 from tutorial.checkpoint import Checkpoint
 from tutorial.cli import TutorialError, echo, run
 from tutorial.evaluation import evaluate, save_model
-from tutorial.images import Photos, load_images
 from tutorial.imagenet_weights import imagenet_weights
+from tutorial.images import Photos, load_images
 from tutorial.recipes import same_flags
 from tutorial.training import adamw, class_weights, start, training_callbacks
 
 import keras
+import numpy as np
 from keras import layers
 
 IMAGE_SIZE = 150  # photos are resized to 150 x 150, in part 3 as well
@@ -55,16 +54,12 @@ def top_model(feature_shape: tuple[int, ...], num_classes: int, pooling: str = "
     The blog post's Flatten and Dense(256) have 2,097,665 parameters for 4 x 4 x 512 features and two classes. With
     global average pooling, 513 are left; each photo's 512 averages are normalized to mean 0 and standard deviation 1.
     """
-    top = keras.Sequential([keras.Input(feature_shape)], name="top_model")
+    body = [layers.Flatten(), layers.Dense(256, activation="relu")]
     if pooling:
-        top.add(layers.GlobalAveragePooling2D())
-        top.add(layers.LayerNormalization(center=False, scale=False))
-    else:
-        top.add(layers.Flatten())
-        top.add(layers.Dense(256, activation="relu"))
-    top.add(layers.Dropout(dropout))
-    top.add(output_layer(num_classes))
-    return top
+        body = [layers.GlobalAveragePooling2D(), layers.LayerNormalization(center=False, scale=False)]
+    return keras.Sequential(
+        [keras.Input(feature_shape), *body, layers.Dropout(dropout), output_layer(num_classes)], name="top_model"
+    )
 
 
 def main() -> None:

@@ -17,8 +17,8 @@ from tutorial.augmentation import AugmentedImages, Images
 from tutorial.checkpoint import Checkpoint
 from tutorial.cli import TutorialError, echo, run
 from tutorial.evaluation import evaluate, features_of, predictor, save_model
-from tutorial.images import load_images
 from tutorial.imagenet_weights import imagenet_weights
+from tutorial.images import load_images
 from tutorial.model_file import FILES, load_weights, read_info
 from tutorial.recipes import same_flags
 from tutorial.training import adamw, class_weights, start, training_callbacks

@@ -14,14 +14,14 @@ from collections.abc import Callable, Iterator
 from hashlib import sha256
 from pathlib import Path
 
-import numpy as np
-
 from tutorial.augmentation import AugmentedImages, Features, Images
 from tutorial.backend import keras, tf
 from tutorial.cli import ProgressBar, duration, echo
 from tutorial.files import atomic_write, has_room
 from tutorial.images import INFERENCE_BATCH, Photos
 from tutorial.vgg16 import feature_extractors
+
+import numpy as np
 
 Batch = Callable[[np.ndarray], np.ndarray]  # from rows, int (b,), to images, float32 (b, size, size, 3), preprocessed
 
@@ -112,6 +112,7 @@ def bottleneck_features(
     images, found, split = Images(photos, INFERENCE_BATCH, preprocessing), [], photos.folder.name
     for size, network in zip(input_sizes, feature_extractors(base, pooling, input_sizes), strict=True):
         for flipped in (False, True) if flip else (False,):
+
             def batch(rows: np.ndarray, step: int = -1 if flipped else 1) -> np.ndarray:
                 return images.copies(rows)[:, :, ::step]
 
@@ -171,6 +172,7 @@ def cached_activations(
     for split, (data, number) in sets.items():
         caches[split] = []
         for copy in range(number):
+
             def batch(rows: np.ndarray, data: Images = data, copy: int = copy) -> np.ndarray:
                 return data.copies(rows, copy, int(rows[0]))
 

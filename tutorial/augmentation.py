@@ -10,14 +10,14 @@ import hashlib
 from functools import cached_property
 from pathlib import Path
 
-import numpy as np
-from PIL import Image
-
 from tutorial.backend import keras
 from tutorial.cli import echo
 from tutorial.files import atomic_write
 from tutorial.images import PREPROCESSING, Photos
 from tutorial.plots import save_contact_sheet
+
+import numpy as np
+from PIL import Image
 
 
 def one_hot(labels: np.ndarray, num_classes: int) -> np.ndarray:

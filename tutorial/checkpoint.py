@@ -15,13 +15,13 @@ from importlib.metadata import version
 from pathlib import Path
 from types import SimpleNamespace
 
-import numpy as np
-
 from tutorial.augmentation import Features, digest
 from tutorial.backend import keras
 from tutorial.cli import TutorialError, echo
 from tutorial.files import atomic_write
 from tutorial.recipes import flattened
+
+import numpy as np
 
 History = dict[str, list[float]]  # accuracy, loss, val_accuracy, val_loss: one number for each epoch
 

@@ -6,8 +6,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
 
-import numpy as np
-
 from tutorial.backend import keras
 from tutorial.calibration import (
     calibrate,
@@ -26,6 +24,8 @@ from tutorial.out_of_distribution import fit_detector
 from tutorial.plots import save_history_plot, save_reliability_plot
 from tutorial.training import save_history
 from tutorial.vgg16 import with_features
+
+import numpy as np
 
 
 def predict(

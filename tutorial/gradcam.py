@@ -6,9 +6,9 @@ map is the positive part of the weighted sum. The logit and not the probability,
 
 from collections.abc import Iterator
 
-import numpy as np
-
 from tutorial.backend import keras, tf
+
+import numpy as np
 
 layers = keras.layers
 

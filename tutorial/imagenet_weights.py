@@ -18,13 +18,13 @@ import urllib.request
 import zipfile
 from pathlib import Path
 
-import h5py
-import numpy as np
-
 from tutorial.cli import TutorialError, escape, parser, project_path, run
 from tutorial.files import atomic_write
 from tutorial.images import PREPROCESSING
 from tutorial.model_file import check_contents
+
+import h5py
+import numpy as np
 
 LAYERS = [f"block{b}_conv{c}" for b, convs in enumerate((2, 2, 3, 3, 3), 1) for c in range(1, convs + 1)]
 # Of kernel, then bias, of the 13 layers in order: little-endian float32, kernels (height, width, in, out).

@@ -14,10 +14,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from tutorial.cli import ProgressBar, TutorialError, echo, silent_libraries
+
 import numpy as np
 from PIL import Image, ImageOps
-
-from tutorial.cli import ProgressBar, TutorialError, echo, silent_libraries
 
 # The blog post's loader takes the nearest pixel and discards the others: sharp, but a 12-megapixel phone photo becomes
 # noise. Lanczos averages over the pixels it replaces and is as sharp; a softer filter costs part 2 about a point of
@@ -52,7 +52,9 @@ class Photos:
 
     def only(self, keep: list[int]) -> "Photos":
         """These photos alone, by their positions; without their pixels."""
-        return replace(self, paths=[self.paths[i] for i in keep], labels=self.labels[keep], images=np.empty(0, np.uint8))
+        return replace(
+            self, paths=[self.paths[i] for i in keep], labels=self.labels[keep], images=np.empty(0, np.uint8)
+        )
 
 
 def photo_suffixes() -> set[str]:

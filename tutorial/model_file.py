@@ -14,14 +14,14 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import h5py
-import numpy as np
-
 from tutorial.cli import TutorialError
 from tutorial.files import atomic_write
 from tutorial.images import PREPROCESSING
 from tutorial.out_of_distribution import Detector
 from tutorial.recipes import DEFAULT, flattened
+
+import h5py
+import numpy as np
 
 ATTRIBUTE, DETECTOR = "model_info", "out_of_distribution"  # a root attribute, and a group beside the weights
 MAX_TEXT, MAX_CLASSES = 1_000_000, 1000  # characters of JSON; far more than a part writes

@@ -4,12 +4,12 @@ import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 
+from tutorial.cli import TutorialError, escape
+from tutorial.files import atomic_write
+
 import matplotlib
 import numpy as np
 from PIL import Image
-
-from tutorial.cli import TutorialError, escape
-from tutorial.files import atomic_write
 
 matplotlib.use("Agg")  # draws into files, also on a machine without a screen
 from matplotlib import pyplot as plt

@@ -16,7 +16,9 @@ from tutorial.images import Photos
 from tutorial.recipes import Recipes, parse_settings
 
 
-def start(doc: str | None, recipes: Recipes, mixed_precision: bool = False) -> tuple[argparse.Namespace, SimpleNamespace]:
+def start(
+    doc: str | None, recipes: Recipes, mixed_precision: bool = False
+) -> tuple[argparse.Namespace, SimpleNamespace]:
     """The start of every part: flags and settings, one run at a time in a folder, seeds, the device.
 
     Args:

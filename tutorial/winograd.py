@@ -7,9 +7,9 @@ S. Winograd (1980); for networks: A. Lavin & S. Gray, Fast Algorithms for Convol
 
 from functools import cache
 
-import numpy as np
-
 from tutorial.backend import tf
+
+import numpy as np
 
 TILE = 3  # outputs of a tile, each way
 POINTS = (0, 1, -1, -0.5)  # where the polynomials are evaluated, and at infinity: small numbers, small rounding
