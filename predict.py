@@ -1,156 +1,173 @@
-"""One photo in: its class and its probability, by any of the three models.
+"""Predict the class of photos with a trained model.
 
-    python predict.py photo.jpg                     calico (98.7 %), from the best model there is
-    python predict.py photo.jpg --threshold 0.9     "not sure" where the probability is less than 90 %
-    python predict.py photo.jpg --explain           and a picture of which places spoke for that answer
+    python predict.py photo.jpg                     calico (98.7%), from the best model there is
+    python predict.py photo.jpg --threshold 0.9     "not sure" where the probability is below 90%
+    python predict.py photo.jpg --explain           and a heat map of the regions that support the prediction
     python predict.py photo.jpg folder --json       one JSON object a line, for other programs
-    python predict.py photo.jpg --imagenet          what VGG16 says that has learnt no classes of yours
+    python predict.py photo.jpg --imagenet          what VGG16 predicts as trained on ImageNet's 1,000 classes
 
-The weights file says how to build its network, how to read the photos and what the classes are
-called, so a photo needs nothing but the file.
+A weights file holds all that is needed: its network's settings, the preprocessing, the classes, the calibration.
 """
 
-import argparse
 import json
 import sys
+from functools import cached_property
+from itertools import islice
 from pathlib import Path
 
-from tutorial.command_line import RECIPES, TutorialError, parser, pretrained_dir, run, visible, weights_dir
-from tutorial.photos import PhotoError, files_below, open_photo, read_many
-from tutorial.weights_file import FILES, first_command, read_about
+from tutorial.cli import TutorialError, echo, escape, parser, probability, run
+from tutorial.images import INFERENCE_BATCH, PhotoError, files_below, open_photo, read_many
+from tutorial.model_file import FILES, FIRST_COMMAND, ModelInfo, load_weights, read_detector, read_info
+from tutorial.recipes import DEFAULT, pretrained_dir, weights_dir
 
-# Settings
-batch_size = 32  # photos that are read before they are answered; a folder of 1,000 goes in such portions
-sheet_limit = 40  # photos on the picture that --save writes
-
-
-def probability(text: str) -> float:
-    """An argparse type."""
-    if not 0 <= (number := float(text)) <= 1:
-        raise ValueError(text)
-    return number
+MAX_PICTURE = 40  # photos in the picture that --save writes
 
 
-probability.__name__ = "probability (0 to 1)"  # argparse: "invalid <name> value"
+def load_network(path: Path, info: ModelInfo):  # noqa: ANN201  a keras.Model: Keras takes seconds to import
+    """The network of a weights file, from images to probabilities, built by the functions that the parts trained.
 
-
-def parse() -> argparse.Namespace:
-    """The command line."""
-    p = parser("Tell which of its classes each photo shows.", "python predict.py photo.jpg --save answer.png")
-    p.add_argument("photos", nargs="+", type=Path, metavar="PHOTO", help="photos, or folders of them")
-    p.add_argument("--weights", type=Path, metavar="FILE", help="weights of one part (default: the best there are)")
-    text = (
-        'say "not sure" below this probability, 0 to 1 (default: what the weights file says, 0 for the texts\' recipe)'
-    )
-    p.add_argument("--threshold", type=probability, metavar="P", help=text)
-    p.add_argument("--save", type=Path, metavar="PICTURE", help="write the photos with their answers as a picture")
-    text = "on that picture, beside each photo, the places that spoke for its answer (without --save: explained.png)"
-    p.add_argument("--explain", action="store_true", help=text)
-    p.add_argument("--json", action="store_true", help="one JSON object a line on standard output, nothing else there")
-    text = "ask VGG16 as trained on ImageNet for the best two of its 1,000 classes (downloads 553 MB, once)"
-    p.add_argument("--imagenet", action="store_true", help=text)
-    args = p.parse_args()
-    ours = {"--weights": args.weights, "--threshold": args.threshold, "--explain": args.explain or None}
-    for flag, given in ours.items():
-        if args.imagenet and given is not None:
-            raise TutorialError(f"{flag} is for the models that you train: leave it out, or leave out --imagenet.")
-    return args
-
-
-def best_weights() -> Path:
-    """The best model there is: fine-tuned, then bottleneck, then convnet, each of the improved recipe first.
-
-    Where nothing has been trained, those that come with the tutorial.
+    Raises:
+        TutorialError: the file does not fit them, or the ImageNet weights under a top model cannot be fetched.
     """
-    for name, _ in reversed(FILES.values()):
-        for recipe in reversed(RECIPES):
-            if (path := weights_dir(recipe) / name).exists():
-                return path
-    for name, _ in reversed(FILES.values()):
-        if (path := pretrained_dir() / name).exists():
-            return path
-    raise TutorialError(
-        f"there is no trained model in {weights_dir(RECIPES[0])}: train one with {first_command()} "
-        "or name a weights file with --weights."
-    )
+    from fine_tuning_VGG16_pt1 import NETWORKS
+    from fine_tuning_VGG16_pt2 import top_model
+    from tutorial.backend import keras
+    from tutorial.imagenet_weights import imagenet_weights
+    from tutorial.vgg16 import attach_top, without_frozen_blocks
+
+    num_classes, size, s = len(info.class_names), info.image_size, info.settings
+    try:
+        if info.model == "small_convnet":
+            network = saved = NETWORKS[s["network"]](num_classes, image_size=size)
+        else:
+            # The base's weights are in the file only if part 3 saved it, and only block 5's in half precision
+            weights = imagenet_weights() if info.half_precision or info.model == "bottleneck_fc_model" else None
+            base = keras.applications.VGG16(weights=weights, include_top=False, input_shape=(size, size, 3))
+            top = top_model((1, 1, 512) if s["pooling"] else base.output_shape[1:], num_classes, s["pooling"])
+            network = attach_top(base, top, s["pooling"], s["input_sizes"])
+            saved = top if info.model == "bottleneck_fc_model" else network
+            if info.half_precision:
+                saved = without_frozen_blocks(network)
+    except (KeyError, TypeError, ValueError):
+        raise TutorialError(f"{path} has invalid metadata: train it again.") from None
+    load_weights(saved, path)
+    return network
 
 
-class Trained:
-    """One of the three models, as a part has trained it."""
+class TrainedModel:
+    """A model that a part has trained. Its network is loaded when it is needed: Keras takes seconds."""
 
-    def __init__(self, args: argparse.Namespace) -> None:
-        self.weights = args.weights or best_weights()
-        self.about = read_about(self.weights)
-        self.threshold = self.about.unsure_below if args.threshold is None else args.threshold
-        photos = sum(self.about.photos.get("train", {}).values())
-        self.name = f"{self.weights}, {self.about.model} for {' or '.join(self.about.class_names)}"
-        self.name += f", trained on {photos:,} photos"
-        if self.weights.parent == pretrained_dir():
-            self.name += "; it came with the tutorial and gives way to your own"
-        self.image_size = self.about.image_size
-        self.network = None
+    def __init__(self, path: Path, threshold: float | None = None) -> None:
+        self.path, self.info = path, read_info(path)
+        self.image_size = self.info.image_size
+        self.threshold = self.info.rejection_threshold if threshold is None else threshold
+        photos = sum(self.info.photos.get("train", {}).values())
+        self.name = f"{path}, {self.info.model} for {' or '.join(self.info.class_names)}, trained on {photos:,} photos"
+        self.name += "; it came with the tutorial and gives way to your own" * (path.parent == pretrained_dir())
 
-    def answers(self, photos: list) -> list[tuple[str, dict]]:
-        """For each photo, uint8 (image_size, image_size, 3), the answer in words and for other programs."""
-        if self.network is None:  # only now, since TensorFlow takes seconds to load
-            from tutorial.answers import TrainedNetwork
+    @cached_property
+    def network(self):  # noqa: ANN201  a keras.Model
+        """The network, with its features as a second output."""
+        from tutorial.vgg16 import with_features
 
-            self.network = TrainedNetwork(self.weights, self.about)
+        return with_features(load_network(self.path, self.info))
+
+    def predict(self, images):  # noqa: ANN201  NumPy arrays
+        """Calibrated probabilities, float64 (n, classes), and whether each photo is out of distribution, bool (n,).
+
+        Photos are uint8 (n, size, size, 3), or a list of n. Where the file has no detector, none is.
+        """
+        from tutorial.calibration import calibrate
+        from tutorial.evaluation import predict
+
+        flip = bool(self.info.settings.get("flip_tta"))
+        found, features = predict(self.network, images, self.info.preprocessing, flip)
+        detector = read_detector(self.path, len(self.info.class_names), features.shape[1])
+        outliers = detector.scores(features) > detector.threshold if detector else [False] * len(images)
+        return calibrate(found, self.info.temperature, self.info.offsets), outliers
+
+    def describe(self, images: list) -> list[tuple[str, dict]]:
+        """Predictions for photos, uint8 (size, size, 3), each in words and as JSON."""
         found = []
-        for probabilities, unlike in zip(*self.network.answers(photos), strict=True):
-            name, best = self.about.answer(probabilities)
-            sure, unlike = best >= self.threshold, bool(unlike)
-            answer = f"{name} ({100 * best:.1f} %)" if sure else f"not sure: {name}? ({100 * best:.1f} %)"
-            answer += "; unlike any training photo" * unlike
-            said = {"class": name, "probability": best, "model": str(self.weights), "sure": sure, "unlike": unlike}
-            found.append((answer, said))
+        for probabilities, outlier in zip(*self.predict(images), strict=True):
+            name, best = self.info.best_class(probabilities)
+            sure, outlier = best >= self.threshold, bool(outlier)
+            text = f"{name} ({best:.1%})" if sure else f"not sure: {name}? ({best:.1%})"
+            text += "; out of distribution: no training photo is like it" * outlier
+            known = {"class": name, "probability": best, "model": str(self.path), "sure": sure}
+            found.append((text, known | {"out_of_distribution": outlier}))
         return found
 
 
-def main() -> int:
-    """Answer every photo; the exit status is 2 if one of them could not be answered."""
-    args = parse()
+def best_weights() -> Path:
+    """The best model there is: fine-tuned, then bottleneck, then convnet, of the improved recipe first.
 
-    # ---- The model and the photos --------------------------------------------------------------
+    Where nothing has been trained, it is one of those that come with the tutorial.
+    """
+    own, given = weights_dir(DEFAULT), pretrained_dir()
+    models = [name for name, _ in reversed(FILES.values())]
+    recipes = [weights_dir("improved"), *sorted(path for path in own.glob("*/") if path != given), own]
+    for path in [*(folder / name for name in models for folder in recipes), *(given / name for name in models)]:
+        if path.exists():
+            return path
+    raise TutorialError(f"there is no trained model in {own}: run {FIRST_COMMAND}, or name one with --weights.")
+
+
+def main() -> int:
+    """Predict every photo; the exit status is 2 if one of them could not be read."""
+    p = parser(str(__doc__))
+    add, text = p.add_argument, 'report "not sure" below this probability, 0 to 1 (default: the weights file has it)'
+    add("photos", nargs="+", type=Path, metavar="PHOTO", help="photos, or folders of them")
+    add("--weights", type=Path, metavar="FILE", help="weights of one part (default: the best there are)")
+    add("--threshold", type=probability, metavar="P", help=text)
+    add("--save", type=Path, metavar="PICTURE", help="write the photos with their predictions as a picture")
+    add("--explain", action="store_true", help="the same with Grad-CAM heat maps (default file: explained.png)")
+    add("--json", action="store_true", help="one JSON object a line on standard output, nothing else there")
+    add("--imagenet", action="store_true", help="the best two of ImageNet's 1,000 classes (downloads 553 MB, once)")
+    args = p.parse_args()
+    for flag in ("weights", "threshold", "explain"):
+        if args.imagenet and getattr(args, flag) not in (None, False):
+            raise TutorialError(f"--{flag} is for the models that you train: leave it out, or leave out --imagenet.")
+
+    # The model and the photos
     if args.imagenet:
-        from tutorial.imagenet_classes import ImageNets
-    model = ImageNets() if args.imagenet else Trained(args)
-    picture = args.save or (Path("explained.png") if args.explain else None)
-    if picture:
-        from tutorial.pictures import Answered, check_picture_name, save_predictions
+        from tutorial.imagenet_weights import ImageNetClassifier
+    model = ImageNetClassifier() if args.imagenet else TrainedModel(args.weights or best_weights(), args.threshold)
+    if picture := args.save or (Path("explained.png") if args.explain else None):
+        from tutorial.gradcam import heat_map
+        from tutorial.plots import Prediction, check_picture_name, save_predictions
 
         check_picture_name(picture)
     photos = [photo for given in args.photos for photo in (files_below(given) or [given])]
     if not args.json:
-        print(f"model: {model.name}")
+        echo(f"model: {model.name}")
 
-    # ---- The answers, a portion of photos at a time --------------------------------------------
+    # Predictions, a batch of photos at a time
     failed, shown = False, []
-    for start in range(0, len(photos), batch_size):
-        portion = photos[start : start + batch_size]
-        read = list(read_many(portion, model.image_size))
-        readable = [pixels for pixels in read if not isinstance(pixels, PhotoError)]
-        answers = iter(model.answers(readable) if readable else ())
-        for photo, pixels in zip(portion, read, strict=True):
-            if isinstance(pixels, PhotoError):
+    read = zip(photos, read_many(photos, model.image_size), strict=True)
+    while batch := list(islice(read, INFERENCE_BATCH)):
+        images = [image for _, image in batch if not isinstance(image, PhotoError)]
+        described = iter(model.describe(images) if images else ())
+        for photo, image in batch:
+            if isinstance(image, PhotoError):
                 failed = True
                 if args.json:
-                    print(json.dumps({"photo": str(photo), "error": str(pixels)}), flush=True)
+                    print(json.dumps({"photo": str(photo), "error": str(image)}), flush=True)
                 else:
-                    print(f"error: {visible(pixels)}", file=sys.stderr, flush=True)
+                    print(f"error: {escape(image)}", file=sys.stderr, flush=True)
                 continue
-            answer, said = next(answers)
-            print(json.dumps({"photo": str(photo)} | said) if args.json else f"{visible(photo)}: {answer}", flush=True)
-            if picture and len(shown) < sheet_limit:
+            text, known = next(described)
+            print(json.dumps({"photo": str(photo)} | known) if args.json else escape(f"{photo}: {text}"), flush=True)
+            if picture and len(shown) < MAX_PICTURE:
                 small = open_photo(photo)
                 small.thumbnail((600, 600))
-                places = model.network.explanation(pixels, said["class"]) if args.explain else None
-                shown.append(Answered(small, answer, photo.name, said.get("class", ""), places))
+                regions = heat_map(model.network, model.info, image, known["class"]) if args.explain else None
+                shown.append(Prediction(small, text, photo.name, known.get("class", ""), regions))
 
-    # ---- The picture ---------------------------------------------------------------------------
+    # The picture
     if shown:
         save_predictions(shown, picture)
-        print(f"saved {picture}, with {len(shown)} of {len(photos)} photos", file=sys.stderr)
+        print(escape(f"saved {picture}, with {len(shown)} of {len(photos)} photos"), file=sys.stderr)
     return 2 if failed else 0
 
 

@@ -26,11 +26,13 @@ def project_path(name: str) -> Path:
         return PROJECT / name
 
 
-def whole_number(name: str, least: int, most: float = math.inf) -> Callable[[str], int]:
-    """An argparse type: a whole number within limits. It raises ValueError otherwise, which argparse reports."""
+def number_type(
+    name: str, least: float, most: float = math.inf, kind: Callable[[str], float] = int
+) -> Callable[[str], float]:
+    """An argparse type: a number within limits. It raises ValueError otherwise, which argparse reports."""
 
-    def convert(text: str) -> int:
-        number = int(text)
+    def convert(text: str) -> float:
+        number = kind(text)
         if not least <= number <= most:
             raise ValueError(text)
         return number
@@ -39,8 +41,9 @@ def whole_number(name: str, least: int, most: float = math.inf) -> Callable[[str
     return convert
 
 
-positive_int = whole_number("whole number (1 or more)", 1)
-seed_number = whole_number("seed (0 to 4294967295)", 0, 2**32 - 1)  # NumPy's range
+positive_int = number_type("whole number (1 or more)", 1)
+seed_number = number_type("seed (0 to 4294967295)", 0, 2**32 - 1)  # NumPy's range
+probability = number_type("probability (0 to 1)", 0, 1, float)
 
 
 def parser(doc: str) -> argparse.ArgumentParser:
@@ -115,7 +118,7 @@ def duration(seconds: float) -> str:
 
 
 class ProgressBar:
-    """A progress bar with the time left; nothing is shown where the output is a file.
+    """A progress bar with the time left, for what takes longer than a second; none where the output is a file.
 
     Args:
         description: what is counted.
@@ -124,7 +127,7 @@ class ProgressBar:
     """
 
     def __init__(self, description: str, total: int, done: int = 0) -> None:
-        self.bar, self.shown = None, time.monotonic()
+        self.bar, self.shown = None, time.monotonic() + 0.75
         if sys.stdout.isatty():
             from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -132,14 +135,16 @@ class ProgressBar:
             what = TextColumn("{task.description}", markup=False)
             self.bar = Progress(what, *columns, transient=True, auto_refresh=False, speed_estimate_period=3600)
             self.task = self.bar.add_task(escape(description), total=total, completed=done)
-            self.bar.start()
 
     def update(self, done: int) -> None:
         """Show that ``done`` steps are finished, at most four times a second."""
         if self.bar:
             now = time.monotonic()
-            self.bar.update(self.task, completed=done, refresh=now - self.shown > 0.25)
-            self.shown = now if now - self.shown > 0.25 else self.shown
+            self.bar.update(self.task, completed=done)
+            if now - self.shown > 0.25:
+                self.bar.start()
+                self.bar.refresh()
+                self.shown = now
 
     def close(self) -> None:
         """Remove the bar."""

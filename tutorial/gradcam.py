@@ -7,6 +7,8 @@ map is the positive part of the weighted sum. The logit and not the probability,
 from collections.abc import Iterator
 
 from tutorial.backend import keras, tf
+from tutorial.images import PREPROCESSING
+from tutorial.model_file import ModelInfo
 
 import numpy as np
 
@@ -58,3 +60,15 @@ def grad_cam(network: keras.Model, inputs: np.ndarray, label: int) -> np.ndarray
     maps = tf.nn.relu(tf.reduce_sum(weights * activations, axis=3)).numpy()
     most = maps.max(axis=(1, 2), keepdims=True)
     return np.divide(maps, most, out=np.zeros_like(maps), where=most > 0)
+
+
+def heat_map(network: keras.Model, info: ModelInfo, image: np.ndarray, class_name: str) -> np.ndarray:
+    """The heat map of a photo, uint8 (size, size, 3), for a class of a trained model: float32 (h, w) in 0..1.
+
+    ``network`` may have a second output. Where the prediction is the mean of those for the photo and its horizontal
+    flip, so is the map.
+    """
+    flip = info.settings.get("flip_tta")
+    images = PREPROCESSING[info.preprocessing]([image, image[:, ::-1]] if flip else [image])
+    maps = grad_cam(keras.Model(network.inputs, network.outputs[0]), images, info.class_names.index(class_name))
+    return (maps[0] + maps[1][:, ::-1]) / 2 if flip else maps[0]

@@ -16,6 +16,7 @@ import tempfile
 import urllib.error
 import urllib.request
 import zipfile
+from functools import cached_property
 from pathlib import Path
 
 from tutorial.cli import TutorialError, escape, parser, project_path, run
@@ -124,7 +125,7 @@ def keras_download(file: str, url: str, md5: str | None = None) -> Path:
 
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(TIMEOUT)  # Keras sets none and would wait for ever behind a silent firewall
-    urllib.request.install_opener(urllib.request.build_opener(StaysHttps))  # which Keras downloads with
+    urllib.request.install_opener(urllib.request.build_opener(HttpsOnly))  # which Keras downloads with
     try:
         with contextlib.redirect_stdout(sys.stderr):
             return Path(keras.utils.get_file(file, url, cache_subdir="models", file_hash=md5))
@@ -251,26 +252,28 @@ def imagenet_weights() -> str:
 
 
 class ImageNetClassifier:
-    """VGG16 with its own classifier, for ImageNet's 1,000 classes; the weights are downloaded once, by Keras.
-
-    Raises:
-        TutorialError: the weights, or the names of the classes, cannot be downloaded.
-    """
+    """VGG16 with its own classifier, for ImageNet's 1,000 classes; the weights are downloaded once, by Keras."""
 
     name = "VGG16 as trained on ImageNet, for its 1,000 classes"
     image_size = 224  # of the photos that it was trained on
 
-    def __init__(self) -> None:
+    @cached_property
+    def network(self):  # noqa: ANN201  a keras.Model
+        """The network, from images (n, 224, 224, 3) to probabilities (n, 1000).
+
+        Raises:
+            TutorialError: the weights, or the names of the classes, cannot be downloaded.
+        """
         from tutorial.backend import keras
 
-        self.vgg16, file = keras.applications.vgg16, CLASS_NAMES  # the small file first
+        file = CLASS_NAMES  # the small file first
         try:
             keras_download(*file)
+            keras.applications.vgg16.decode_predictions(np.zeros((1, 1000)))  # reads the names
             file = CLASSIFIER
             if not keras_cache(file[0]).exists():
                 _tell(f"downloading VGG16 with its classifier, once: 553 MB, into {keras_cache(file[0])}")
-            self.network = self.vgg16.VGG16(weights=str(keras_download(*file)))
-            self.vgg16.decode_predictions(np.zeros((1, 1000)))  # reads the names of the classes
+            return keras.applications.VGG16(weights=str(keras_download(*file)))
         except Exception as error:  # Keras and h5py raise errors of many kinds for a damaged file
             raise TutorialError(
                 f"--imagenet needs {file[0]} ({error}): connect to the internet and try again, or download {file[1]} "
@@ -278,11 +281,17 @@ class ImageNetClassifier:
                 "need it."
             ) from None
 
-    def predict(self, photos: list[np.ndarray], count: int = 2) -> list[list[tuple[str, float]]]:
-        """For each photo, uint8 (224, 224, 3), the ``count`` most probable classes and their probabilities."""
-        outputs = self.network.predict_on_batch(PREPROCESSING["caffe"](photos))
-        decoded = self.vgg16.decode_predictions(outputs, top=count)
-        return [[(name.replace("_", " "), float(probability)) for _, name, probability in one] for one in decoded]
+    def describe(self, images: list[np.ndarray]) -> list[tuple[str, dict]]:
+        """The best two classes for photos, uint8 (224, 224, 3), each in words and as JSON."""
+        from tutorial.backend import keras
+
+        outputs = self.network.predict_on_batch(PREPROCESSING["caffe"](images))
+        found = []
+        for best in keras.applications.vgg16.decode_predictions(outputs, top=2):
+            top = [{"class": name.replace("_", " "), "probability": float(p)} for _, name, p in best]
+            text = ", ".join(f"{one['class']} ({one['probability']:.1%})" for one in top)
+            found.append((text, {"top": top, "model": self.name}))
+        return found
 
 
 def main() -> None:

@@ -26,7 +26,7 @@ import numpy as np
 ATTRIBUTE, DETECTOR = "model_info", "out_of_distribution"  # a root attribute, and a group beside the weights
 MAX_TEXT, MAX_CLASSES = 1_000_000, 1000  # characters of JSON; far more than a part writes
 SMALL = 1_000_000  # numbers that any array may have
-SIZES = range(32, 1025)  # pixels
+SIZES, MAX_SIZES = range(32, 1025), 8  # pixels, and input sizes
 PACKAGES = ("tensorflow", "keras", "numpy", "pillow")  # whose versions a weights file names
 
 # What each part saves, in the order of the parts, and the command that makes it.
@@ -139,6 +139,7 @@ def _is_valid(info: ModelInfo) -> bool:
         and all(math.isfinite(number) for number in [*numbers, *info.offsets])
         and info.temperature > 0
         and isinstance(sizes, list)
+        and len(sizes) <= MAX_SIZES
         and all(type(size) is int and size in SIZES for size in [info.image_size, *sizes])
         and all_are(settings.values(), int, float, bool, str)
         and all(isinstance(split, dict) and all_are(split.values(), int) for split in info.photos.values())
@@ -176,19 +177,19 @@ def check_contents(path: Path, most: int) -> None:
         check(file)
 
 
-def read_detector(path: Path) -> Detector | None:
+def read_detector(path: Path, num_classes: int, features: int) -> Detector | None:
     """The file's out-of-distribution detector; None where it has none.
 
     Raises:
-        TutorialError: it is damaged.
+        TutorialError: it is damaged, or does not fit a network of so many classes and features.
     """
     with h5py.File(path) as file:
         if DETECTOR not in file:
             return None
         try:
             means, threshold = (file[DETECTOR][name][()] for name in ("class_means", "threshold"))
-            if means.ndim != 2 or not np.isfinite(threshold):
-                raise ValueError("the class means do not fit")
+            if means.shape != (num_classes, features) or not np.isfinite(threshold):
+                raise ValueError("its class means do not fit its network")
         except (OSError, KeyError, ValueError, AttributeError) as error:
             raise TutorialError(f"{path} is damaged: train it again ({error}).") from None
     return Detector(means, float(threshold))

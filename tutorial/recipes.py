@@ -10,7 +10,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from tutorial.cli import TutorialError, parser, positive_int, project_path, seed_number, whole_number
+from tutorial.cli import TutorialError, number_type, parser, positive_int, project_path, seed_number
 
 Recipes = dict[str, dict[str, Any]]
 DEFAULT = "original"
@@ -18,7 +18,7 @@ FLAGS = {  # settings that have a flag of their own
     "epochs": (positive_int, "passes over the training photos"),
     "batch_size": (positive_int, "photos in a training step"),
     "cached_copies": (
-        whole_number("whole number (0 or more)", 0),
+        number_type("whole number (0 or more)", 0),
         "augmented copies of each training photo whose activations are cached; 0: new ones in every epoch, as in the "
         "blog post",
     ),

@@ -77,7 +77,7 @@ def adamw(settings: SimpleNamespace, train_data: Features) -> keras.optimizers.O
 
 
 def accuracy(labels: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
-    """A metric for ``compile``: the most probable class is the label's; of two that mixup blends, the larger share's."""
+    """A metric for ``compile``: the most probable class is the label; of two that mixup blends, the larger share's."""
     if outputs.shape[-1] == 1:
         return keras.metrics.binary_accuracy(keras.ops.round(labels), outputs)
     return keras.metrics.categorical_accuracy(labels, outputs)
