@@ -1,15 +1,15 @@
-# make                 set everything up, run the three parts, ask about one photo, compare the models
+# make                 set everything up, run the three parts, predict one photo, compare the models
 # make DATA=folder     the same on your own photos: folder/train/<class>/ and folder/validation/<class>/
-# make RECIPE=improved the same with what answers the texts' limitations; with DATA=folder too
+# make RECIPE=improved the same with the improved recipe; with DATA=folder too
 # make setup           set up alone: virtual environment, packages, ImageNet weights
-# make data-tools      what the scripts that collect and prune photos need besides
-# make photos          collect both cats from the internet, prune, split: run it again to continue
-# make test            run the tests; TESTS=tests/test_photos.py: some of them
+# make data-tools      install what the scripts that collect and prune photos need besides
+# make photos          collect photos of both cats from the internet, prune and split them; run it again to resume
+# make test            run the tests; TESTS=tests/test_images.py: some of them
 # make lint            check the code's style and types
 # make clean           remove what the parts saved, and the drawn cats; downloads and your photos stay
 
 PYTHON ?= python3
-RECIPE ?= tutorial
+RECIPE ?= original
 DATA ?= $(if $(wildcard data/train),data,data/drawn)
 PHOTO ?= $(shell find -L "$(DATA)/validation" -type f ! -name '.*' 2>/dev/null | sort | head -n 1)
 
@@ -17,17 +17,17 @@ python := .venv/bin/python
 imagenet := weights/vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5
 
 flags = --data "$(DATA)" --recipe $(RECIPE)
-saved := weights$(if $(filter improved,$(RECIPE)),/improved)
+saved := weights$(if $(filter-out original,$(RECIPE)),/$(RECIPE))
 
-# The drawn cats are there to see everything work soon: a third of the texts' epochs in the slow part.
+# The drawn cats are there to see everything work soon: a third of the blog post's epochs in the slow part.
 ifeq ($(DATA),data/drawn)
 photos := data/drawn/.complete
-part3 := $(if $(filter tutorial,$(RECIPE)),--epochs 10)
-note := echo "These cats are drawn, not photographed. For numbers about real cats give your photos, make DATA=folder; for answers \
-	about real calicos and tabbies add --weights weights/pretrained/fine_tuned_vgg16.weights.h5 to predict.py"
+part3 := $(if $(filter original,$(RECIPE)),--epochs 10)
+note := echo "These cats are drawn, not photographed. To train on photos of your own: make DATA=folder. To predict photos of real \
+	calicos and tabbies: add --weights weights/pretrained/fine_tuned_vgg16.weights.h5 to predict.py"
 endif
 
-# make photos: several queries a class, since a source gives only so many photos for each. COLLECT_FLAGS: --source, say.
+# make photos: several queries for each class, since a source limits the photos of one. COLLECT_FLAGS: --source flickr.
 COUNT ?= 1500
 TRAIN ?= 1000
 VALIDATION ?= 300
@@ -48,14 +48,14 @@ all: setup $(photos)
 	@echo; echo "== One photo"
 	$(python) predict.py "$(PHOTO)" --weights $(saved)/fine_tuned_vgg16.weights.h5 --save $(saved)/prediction.png
 	@echo; echo "== The three models side by side"
-	$(python) -m tutorial.compare "$(PHOTO)"
+	$(python) tools/compare.py "$(PHOTO)"
 	@$(note)
 
 setup: .venv/.installed $(imagenet)
 
-.venv/.installed: requirements.txt
-	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 10) <= v <= (3, 13) else \
-	"error: Python 3.10 to 3.13 is needed and $(PYTHON) is %d.%d: name another with make PYTHON=python3.12" % v)'
+.venv/.installed: requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 11) <= v <= (3, 13) else \
+	"error: Python 3.11 to 3.13 is needed and $(PYTHON) is %d.%d: name another with make PYTHON=python3.12" % v)'
 	$(PYTHON) -m venv .venv
 	$(python) -m pip install --disable-pip-version-check --quiet -r requirements.txt
 	@touch $@
@@ -69,11 +69,11 @@ setup: .venv/.installed $(imagenet)
 	@touch $@
 
 $(imagenet): | .venv/.installed
-	$(python) -m tutorial.imagenet
+	$(python) -m tutorial.imagenet_weights
 
 data-tools: .venv/.installed-data
 
-# The story's photos. What prune.py finds wants a person's eye: mark, run this again, and the marked ones are out.
+# The story's photos. A person has to look at what prune.py finds: mark photos, run this again, and they are moved out.
 photos: data-tools $(imagenet)
 	$(python) data/collect.py $(calico) --class calico --count $(COUNT) --data "$(collect_to)" $(COLLECT_FLAGS)
 	$(python) data/collect.py $(tabby) --class tabby --count $(COUNT) --data "$(collect_to)" $(COLLECT_FLAGS)
