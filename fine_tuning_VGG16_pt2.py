@@ -43,7 +43,7 @@ RECIPES = {  # what a recipe does not name is off; --set changes any value, e.g.
         optimizer="adamw", learning_rate=0.003, cosine_decay=True, weight_decay=0.01,
         ema_momentum=0.99, class_weights=True,  # validate and save a moving average of the weights
         flip_tta=True, calibration=True,  # train on flipped photos too, and average the predictions
-        out_of_distribution=True,  # detect photos that are unlike the training photos
+        out_of_distribution=True,  # detect photos that differ from all training photos
     ),
 }  # fmt: skip
 

@@ -43,7 +43,7 @@ RECIPES = {  # what a recipe does not name is off; --set changes any value, e.g.
         ),
         cached_copies=4,
         flip_tta=True, calibration=True,  # average the predictions for the photo and its horizontal flip
-        out_of_distribution=True,  # detect photos that are unlike the training photos
+        out_of_distribution=True,  # detect photos that differ from all training photos
     ),
 }  # fmt: skip
 

@@ -147,13 +147,13 @@ class AugmentedImages(Images):
         super().__init__(photos, batch_size, preprocessing)
         self.affine = (rotation_range, shift_range, shear_range, zoom_range, horizontal_flip)
         self.color = (brightness, contrast, random_erasing)
-        self.mixup_alpha, self.seed = mixup_alpha, seed
+        self.mixup_alpha, self.seed, self.random_seed = mixup_alpha, seed, seed
         self.set_epoch(0)
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         inputs, labels = super().__getitem__(index)
         if self.mixup_alpha:
-            rng = np.random.default_rng([self.seed, self.epoch, index, 1])  # another stream than the transforms'
+            rng = np.random.default_rng([self.random_seed, self.epoch, index, 1])  # another stream than the transforms'
             shares = rng.beta(self.mixup_alpha, self.mixup_alpha, len(labels))
             others = rng.permutation(len(labels))
             shares = np.maximum(shares, 1 - shares).astype(np.float32)
@@ -162,7 +162,7 @@ class AugmentedImages(Images):
 
     def copies(self, rows: np.ndarray, *key: int) -> np.ndarray:
         """Augmented copies of the photos of these rows, preprocessed; the same key gives the same copies."""
-        rng = np.random.default_rng([self.seed, *key])
+        rng = np.random.default_rng([self.random_seed, *key])
         images = affine_transform(self.arrays[rows], affine_matrices(len(rows), rng, *self.affine))
         return PREPROCESSING[self.preprocessing](color_transform(images, rng, *self.color))
 
@@ -183,7 +183,7 @@ def affine_matrices(
     """
     theta = np.deg2rad(rng.uniform(-rotation, rotation, count))
     shift_x, shift_y = rng.uniform(-shift, shift, (2, count))
-    shear = rng.uniform(-shear, shear, count)
+    angle = rng.uniform(-shear, shear, count)
     zoom_x, zoom_y = rng.uniform(1 - zoom, 1 + zoom, (2, count))
     flipped = np.where(rng.random(count) < (0.5 if flip else 0), -1.0, 1.0)
     zero, one = np.zeros(count), np.ones(count)
@@ -193,7 +193,7 @@ def affine_matrices(
 
     rotated = matrices([np.cos(theta), np.sin(theta), zero], [-np.sin(theta), np.cos(theta), zero])
     shifted = matrices([one, zero, shift_x], [zero, one, shift_y])
-    sheared = matrices([np.cos(shear), zero, zero], [-np.sin(shear), one, zero])
+    sheared = matrices([np.cos(angle), zero, zero], [-np.sin(angle), one, zero])
     zoomed = matrices([zoom_x * flipped, zero, zero], [zero, zoom_y, zero])
     return rotated @ shifted @ sheared @ zoomed
 
@@ -270,7 +270,7 @@ def augmented_copies(image: np.ndarray, count: int, seed: int) -> np.ndarray:
 
 
 def save_preview(photos: Photos, folder: Path, count: int, seed: int) -> None:
-    """Save augmented copies of the first photo, as JPEGs in a folder and as one contact sheet beside it."""
+    """Save augmented copies of the first photo, as JPEGs in a folder and as one contact sheet."""
     copies = augmented_copies(photos.images[0], count, seed)
     for i, pixels in enumerate(copies, 1):
         with atomic_write(folder / f"copy_{i:02}.jpg") as temporary:

@@ -6,7 +6,6 @@ depend on the seed alone, see ``augmentation``.
 """
 
 import argparse
-import itertools
 import json
 import time
 import zipfile
@@ -32,7 +31,7 @@ class Checkpoint(keras.callbacks.Callback):
     It has to be the last of ``fit``'s callbacks: moving averages of the weights are swapped back before they are saved.
 
     Args:
-        path: of the weights file that the run is to end with; the checkpoint is beside it.
+        path: of the weights file that the run is to end with; the checkpoint is in the same folder.
         args: the part's flags.
         settings: the recipe's.
         train_data: what the run trains on.
@@ -53,51 +52,50 @@ class Checkpoint(keras.callbacks.Callback):
         top_weights: Sequence[np.ndarray] = (),
     ) -> None:
         super().__init__()
-        self.path: Path | None = path.with_name(path.name.replace(".weights.h5", ".checkpoint.npz"))
-        self.train_data, self.epochs = train_data, settings.epochs
-        self.made_from = {"recipe": args.recipe, "seed": args.seed}
-        self.made_from |= {name: list(v) if isinstance(v, tuple) else v for name, v in flattened(vars(settings))}
+        self.path = path.with_name(path.name.replace(".weights.h5", ".checkpoint.npz"))
+        self.train_data, self.epochs, self.begun = train_data, settings.epochs, args.begun
+        values = dict(flattened(vars(settings))) | {"recipe": args.recipe, "seed": args.seed}
+        self.made_from = {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
         self.made_from |= {name: version(name) for name in ("keras", "numpy", "tensorflow")}
         self.made_from["training photos"] = train_data.digest
         self.made_from["validation photos"] = validation_data.digest
         self.made_from["part 2's model"] = digest(*top_weights)
         self.history: History = {}
-        self.begun, self.seconds_before = args.begun, 0.0
         self.state: list[np.ndarray] = []
+        self.seconds_before = 0.0
         if args.restart:
             self.remove()
         elif self.path.exists():
-            self._read(self.path)
+            self._read()
 
     @property
     def epochs_done(self) -> int:
         """How many epochs are finished."""
-        return len(next(iter(self.history.values()), []))
+        return len(self.history.get("loss", []))
 
     @property
     def seconds(self) -> float:
         """What this run and those that it resumes have taken, without the time between them."""
         return self.seconds_before + time.monotonic() - self.begun
 
-    def _read(self, path: Path) -> None:
+    def _read(self) -> None:
         try:
-            with np.load(path) as file:  # np.load refuses pickled objects unless told otherwise
+            with np.load(self.path) as file:  # np.load refuses pickled objects unless told otherwise
                 metadata = json.loads(str(file["metadata"]))
-                state = [file[str(i)] for i in range(len(file.files) - 1)]
-                before, history, seconds = metadata["made_from"], metadata["history"], float(metadata["seconds"])
+                state = [file[f"arr_{i}"] for i in range(len(file.files) - 1)]
+            before, history, seconds = metadata["made_from"], metadata["history"], float(metadata["seconds"])
         except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile):
-            echo(f"the interrupted run in {path} is damaged: starting again")
+            echo(f"the interrupted run in {self.path} is damaged: starting again")
             return
-        different = [name for name in {**before, **self.made_from} if before.get(name) != self.made_from.get(name)]
+        different = []
+        for name, now in {**dict.fromkeys(before), **self.made_from}.items():
+            if before.get(name) != now:
+                long = name.endswith(("photos", "model"))
+                different.append(name if long else f"{name} ({before.get(name)}, now {now})")
         if different:
-            named = [
-                name if name.endswith(("photos", "model")) else f"{name} ({before.get(name)}, now {now})"
-                for name in different
-                for now in [self.made_from.get(name)]
-            ]
             raise TutorialError(
-                f"{path} is from a run with different {', '.join(named)}. Use the same settings to resume it, or "
-                "--restart to discard it."
+                f"{self.path} is from a run with different {', '.join(different)}. Use the same settings to resume it, "
+                "or --restart to discard it."
             )
         self.history, self.state, self.seconds_before = history, state, seconds
 
@@ -141,25 +139,18 @@ class Checkpoint(keras.callbacks.Callback):
             )
 
     def _save(self) -> None:
-        """Write the file; where that is not possible, say so once and go on without."""
-        if self.path is None:
-            return
+        """Write the file; where that is not possible, print so and go on: the training is worth more."""
         metadata = {"made_from": self.made_from, "history": self.history, "seconds": self.seconds}
-        numbers = (variable.numpy() for variable in _variables(self.model))
         try:
-            with atomic_write(self.path) as temporary, zipfile.ZipFile(temporary, "w") as file:
-                # What np.savez writes, array by array, so that there is never a second copy of all of them in memory.
-                for name, array in itertools.chain([("metadata", np.array(json.dumps(metadata)))], enumerate(numbers)):
-                    with file.open(f"{name}.npy", "w", force_zip64=True) as one:
-                        np.lib.format.write_array(one, array, allow_pickle=False)
+            with atomic_write(self.path) as temporary:
+                state = (variable.numpy() for variable in _variables(self.model))
+                np.savez(temporary, *state, metadata=np.array(json.dumps(metadata)))
         except TutorialError as error:
-            echo(f"{str(error).rstrip('.')}: this run cannot be resumed if it is interrupted")
-            self.path = None
+            echo(f"{str(error).rstrip('.')}: this run cannot be resumed after this epoch if it is interrupted")
 
     def remove(self) -> None:
         """Remove the file: the run is finished, or discarded."""
-        if self.path is not None:
-            self.path.unlink(missing_ok=True)
+        self.path.unlink(missing_ok=True)
 
 
 def _variables(model: keras.Model) -> list[keras.Variable]:

@@ -134,7 +134,7 @@ def save_model(
     preprocessing: str = "rescale",
     features: np.ndarray | None = None,
 ) -> None:
-    """Save a trained model with all that predict.py needs to know; beside it the history (CSV) and plots (PNG).
+    """Save a trained model with all that predict.py needs to know, the history (CSV) and plots (PNG).
 
     Args:
         path: of the weights file.

@@ -4,10 +4,10 @@ import errno
 import os
 import shutil
 import sys
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from secrets import token_hex
 from typing import BinaryIO
 
 from tutorial.cli import TutorialError, echo
@@ -28,29 +28,18 @@ def atomic_write(path: Path) -> Iterator[Path]:
     Raises:
         TutorialError: the folder cannot be made or written to, or the disk is full.
     """
-    temporary = None
+    temporary = path.with_name(f"{TEMPORARY}{token_hex(4)}-{path.name}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=TEMPORARY, suffix=f"-{path.name}", dir=path.parent)
-        os.close(handle)
-        temporary = Path(name)
         yield temporary
         with open(temporary, "rb+") as file:
             os.fsync(file.fileno())
-        temporary.chmod(0o666 & ~_umask())  # mkstemp makes it private; the reader's own setting is meant
         os.replace(temporary, path)
-        temporary = None
     except OSError as error:
         raise TutorialError(f"{path} could not be written ({error.strerror or error}).") from error
     finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+        with suppress(OSError):  # after an error it may be there
+            temporary.unlink()
 
 
 def lock(folder: Path) -> None:
@@ -97,7 +86,7 @@ def has_room(folder: Path, needed: float, what: str, otherwise: str) -> bool:
         what: is to be written, in the plural: "bottleneck features of 80 photos".
         otherwise: what happens instead where there is too little room.
     """
-    existing = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.is_dir())
+    existing = next(one for one in (folder.absolute(), *folder.absolute().parents) if one.is_dir())
     free = shutil.disk_usage(existing).free
     if needed > free - RESERVE:
         echo(f"{what} need {_size(needed)} in {folder}, and {_size(free)} are free: {otherwise}")

@@ -13,8 +13,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import urllib.error
-import urllib.request
 import zipfile
 from functools import cached_property
 from pathlib import Path
@@ -52,16 +50,6 @@ TIMEOUT = 20  # seconds without an answer, after which a download counts as fail
 
 class SourceError(Exception):
     """This source failed; the reason is shown if all sources fail."""
-
-
-class HttpsOnly(urllib.request.HTTPRedirectHandler):
-    """Refuses redirects from https to http."""
-
-    def redirect_request(self, req, fp, code, msg, headers, newurl):  # noqa: ANN201  (urllib's)
-        """As urllib does it, or URLError."""
-        if req.full_url.startswith("https:") and not newurl.startswith("https:"):
-            raise urllib.error.URLError("it redirects from https to http")
-        return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
 def _tell(sentence: str) -> None:
@@ -125,7 +113,6 @@ def keras_download(file: str, url: str, md5: str | None = None) -> Path:
 
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(TIMEOUT)  # Keras sets none and would wait for ever behind a silent firewall
-    urllib.request.install_opener(urllib.request.build_opener(HttpsOnly))  # which Keras downloads with
     try:
         with contextlib.redirect_stdout(sys.stderr):
             return Path(keras.utils.get_file(file, url, cache_subdir="models", file_hash=md5))
@@ -135,7 +122,6 @@ def keras_download(file: str, url: str, md5: str | None = None) -> Path:
         raise SourceError(str(error).rstrip(".")) from None
     finally:
         socket.setdefaulttimeout(before)
-        urllib.request.install_opener(None)
 
 
 def _from_keras() -> list[np.ndarray]:

@@ -23,7 +23,7 @@ from tutorial.recipes import DEFAULT, flattened
 import h5py
 import numpy as np
 
-ATTRIBUTE, DETECTOR = "model_info", "out_of_distribution"  # a root attribute, and a group beside the weights
+ATTRIBUTE, DETECTOR = "model_info", "out_of_distribution"  # a root attribute, and a group
 MAX_TEXT, MAX_CLASSES = 1_000_000, 1000  # characters of JSON; far more than a part writes
 SMALL = 1_000_000  # numbers that any array may have
 SIZES, MAX_SIZES = range(32, 1025), 8  # pixels, and input sizes
@@ -164,7 +164,7 @@ def check_contents(path: Path, most: int) -> None:
             one = group[name]
             if isinstance(one, h5py.Group):
                 if one.id in seen:
-                    raise ValueError(f"{name!r} is a group in two places")
+                    raise ValueError(f"{name!r} is a group that occurs twice")
                 seen.append(one.id)
                 check(one)
             elif not isinstance(one, h5py.Dataset) or one.is_virtual or one.external or one.dtype.kind not in "fiub":

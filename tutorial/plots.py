@@ -81,7 +81,7 @@ def save_reliability_plot(before: Bins, after: Bins, path: Path) -> None:
         axis.plot([0, 1], [0, 1], color="gray", linewidth=1)
         axis.plot(confidence, accuracy, "o-", color=TRAIN_COLOR)
         for x, y, n in zip(confidence, accuracy, count, strict=True):
-            place = (4, -14) if y > 0.1 else (4, 7)  # beside the point, and within the frame wherever that is
+            place = (4, -14) if y > 0.1 else (4, 7)  # next to the point, inside the frame
             axis.annotate(f"{n}", (x, y), textcoords="offset points", xytext=place, ha="right", fontsize=8)
         axis.set_xlim(min(0.45, min(confidence) - 0.05), 1.02)
         axis.set_ylim(-0.02, 1.05)
@@ -109,7 +109,7 @@ def _shorten(text: str) -> str:
 
 
 def save_predictions(predictions: list[Prediction], path: Path) -> None:
-    """Photos with the prediction above and the file name below, and beside each its heat map if it has one.
+    """Photos with the prediction above and the file name below, each followed by its heat map if it has one.
 
     Args:
         predictions: the photos, for rows of up to four pictures.

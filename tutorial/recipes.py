@@ -6,6 +6,7 @@ import math
 import shlex
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -115,31 +116,27 @@ def _change(settings: dict[str, Any], text: str, recipes: Recipes) -> None:
     known = dict(flattened(settings))
     if name not in known:
         raise TutorialError(f"--set {text}: there is no setting {name!r}; there are {', '.join(known)}.")
+    default, given = known[name], None
     *groups, last = name.split(".")
-    default = known[name]
-    least, most = LIMITS.get(last, (0, 1))
+    with suppress(ValueError, SyntaxError, MemoryError, RecursionError):
+        given = value if isinstance(default, str) else ast.literal_eval(value)
     if isinstance(default, str):
         choices = {one for recipe in recipes.values() for key, one in flattened(recipe) if key == name} | {default}
-        wanted = " or ".join(sorted(map(repr, choices)))
+        valid, wanted = given in choices, " or ".join(sorted(map(repr, choices)))
+    elif isinstance(default, bool):
+        valid, wanted = isinstance(given, bool), "True or False"
     else:
-        kind = {bool: "True or False", int: "a whole number", float: "a number", tuple: "whole numbers"}[type(default)]
-        wanted = kind if isinstance(default, bool) else f"{kind} from {least}" + f" to {most}" * (most < math.inf)
-    try:
-        given = value if isinstance(default, str) else ast.literal_eval(value)
-        if isinstance(default, float) and type(given) is int:
-            given = float(given)
-        if type(given) is not type(default):
-            raise ValueError(value)
-        if isinstance(default, str) and given not in choices:
-            raise ValueError(value)
-        for one in given if isinstance(given, tuple) else (given,):
-            if not isinstance(default, str | bool) and not (type(one) in (int, float) and least <= one <= most):
-                raise ValueError(value)
-        if isinstance(default, tuple) and not all(type(one) is int for one in given):
-            raise ValueError(value)
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
-        wanted += ", such as (150, 224)" * isinstance(default, tuple)
-        raise TutorialError(f"--set {text}: {name} takes {wanted}.") from None
+        least, most = LIMITS.get(last, (0, 1))
+        kinds = (int, float) if isinstance(default, float) else (int,)
+        numbers = given if isinstance(default, tuple) and isinstance(given, tuple) else (given,)
+        valid = isinstance(given, tuple) == isinstance(default, tuple) and numbers != ()
+        valid = valid and all(type(one) in kinds and least <= one <= most for one in numbers)
+        given = type(default)(given) if valid else None
+        wanted = "a number" if isinstance(default, float) else "a whole number"
+        wanted = "whole numbers, such as (150, 224)," if isinstance(default, tuple) else wanted
+        wanted += f" from {least}" + f" to {most}" * (most < math.inf)
+    if not valid:
+        raise TutorialError(f"--set {text}: {name} takes {wanted}.")
     for group in groups:
         settings = settings[group]
     settings[last] = given
