@@ -74,7 +74,11 @@ def run(main: Callable[[], int | None], resumable: bool = False) -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a file name the terminal cannot show must not end the run
     try:
-        return main() or 0
+        try:
+            return main() or 0
+        finally:
+            if ProgressBar.current:  # it hides the cursor
+                ProgressBar.current.close()
     except TutorialError as error:
         sys.stdout.flush()
         print(f"error: {escape(error)}", file=sys.stderr)
@@ -126,14 +130,20 @@ class ProgressBar:
         done: steps that an earlier run has done.
     """
 
+    current: "ProgressBar | None" = None
+
     def __init__(self, description: str, total: int, done: int = 0) -> None:
         self.bar, self.shown = None, time.monotonic() + 0.75
         if sys.stdout.isatty():
-            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+            from rich import progress, table
 
-            columns = (BarColumn(10), MofNCompleteColumn(), TimeRemainingColumn(compact=True), TextColumn("left"))
-            what = TextColumn("{task.description}", markup=False)
-            self.bar = Progress(what, *columns, transient=True, auto_refresh=False, speed_estimate_period=3600)
+            last = table.Column(no_wrap=True, ratio=1)  # cut off where the terminal is narrow
+            columns = progress.BarColumn(10), progress.MofNCompleteColumn(), progress.TimeRemainingColumn(compact=True)
+            text = progress.TextColumn("left: {task.description}", markup=False, table_column=last)
+            self.bar = progress.Progress(
+                *columns, text, transient=True, auto_refresh=False, expand=True, speed_estimate_period=3600
+            )
+            ProgressBar.current = self
             self.task = self.bar.add_task(escape(description), total=total, completed=done)
 
     def update(self, done: int) -> None:
