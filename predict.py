@@ -24,10 +24,9 @@ MAX_PICTURE = 40  # photos in the picture that --save writes
 
 
 def load_network(path: Path, info: ModelInfo):  # noqa: ANN201  a keras.Model: Keras takes seconds to import
-    """The network of a weights file, from images to probabilities, built by the functions that the parts trained.
+    """The network of a weights file, from images to probabilities, built by the functions of the parts.
 
-    Raises:
-        TutorialError: the file does not fit them, or the ImageNet weights under a top model cannot be fetched.
+    Raises TutorialError if the file does not fit them, or if ImageNet weights are needed and cannot be fetched.
     """
     from fine_tuning_VGG16_pt1 import NETWORKS
     from fine_tuning_VGG16_pt2 import top_model
@@ -80,7 +79,7 @@ class TrainedModel:
         from tutorial.calibration import calibrate
         from tutorial.evaluation import predict
 
-        flip = bool(self.info.settings.get("flip_tta"))
+        flip = self.info.settings.get("flip_tta", False)
         found, features = predict(self.network, images, self.info.preprocessing, flip)
         detector = read_detector(self.path, len(self.info.class_names), features.shape[1])
         outliers = detector.scores(features) > detector.threshold if detector else [False] * len(images)
@@ -100,10 +99,7 @@ class TrainedModel:
 
 
 def best_weights() -> Path:
-    """The best model there is: fine-tuned, then bottleneck, then convnet, of the improved recipe first.
-
-    Where nothing has been trained, it is one of those that come with the tutorial.
-    """
+    """The best model there is: your own before the tutorial's; fine-tuned, then bottleneck, then convnet."""
     own, given = weights_dir(DEFAULT), pretrained_dir()
     models = [name for name, _ in reversed(FILES.values())]
     recipes = [weights_dir("improved"), *sorted(path for path in own.glob("*/") if path != given), own]
@@ -149,16 +145,15 @@ def main() -> int:
         images = [image for _, image in batch if not isinstance(image, PhotoError)]
         described = iter(model.describe(images) if images else ())
         for photo, image in batch:
-            if isinstance(image, PhotoError):
-                failed = True
-                if args.json:
-                    print(json.dumps({"photo": str(photo), "error": str(image)}), flush=True)
-                else:
-                    print(f"error: {escape(image)}", file=sys.stderr, flush=True)
-                continue
-            text, known = next(described)
-            print(json.dumps({"photo": str(photo)} | known) if args.json else escape(f"{photo}: {text}"), flush=True)
-            if picture and len(shown) < MAX_PICTURE:
+            failed |= isinstance(image, PhotoError)
+            text, known = ("", {"error": str(image)}) if isinstance(image, PhotoError) else next(described)
+            if args.json:
+                print(json.dumps({"photo": str(photo)} | known), flush=True)
+            elif text:
+                echo(f"{photo}: {text}")
+            else:
+                print(f"error: {escape(image)}", file=sys.stderr, flush=True)
+            if picture and text and len(shown) < MAX_PICTURE:
                 small = open_photo(photo)
                 small.thumbnail((600, 600))
                 regions = heat_map(model.network, model.info, image, known["class"]) if args.explain else None
