@@ -4,23 +4,29 @@ import ctypes
 import gc
 import os
 import platform
+import sys
 
 from tutorial.cli import silent_libraries
 
 os.environ["KERAS_BACKEND"] = "tensorflow"  # the parts are written for it; both must be set before the import
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-# A step's large arrays are returned to the system at its end and requested again, page by page, at the next one. Linux's
-# C library keeps them instead when told to: no mapping of its own for a large array (M_MMAP_MAX), no trimming
-# (M_TRIM_THRESHOLD), and one pool for all threads (M_ARENA_MAX). Part 1 is 6% faster: benchmarks/speed.md.
+# A step's large arrays are returned to the system at its end and requested again, page by page, at the next one. The C
+# library of Linux keeps them instead when told to: no mapping of its own for a large array (M_MMAP_MAX), no trimming
+# (M_TRIM_THRESHOLD), and one pool for all threads (M_ARENA_MAX). What this and the next two save: benchmarks/speed.md.
 if platform.libc_ver()[0] == "glibc":
     for parameter, value in ((-4, 0), (-1, 2**31 - 1), (-8, 1)):
         ctypes.CDLL(None).mallopt(parameter, value)
 
-gc.disable()  # the import makes tens of thousands of objects that stay; a third of predict.py's time: benchmarks/speed.md
+gc.disable()  # the import makes tens of thousands of objects that stay: there is no garbage to find
+hide_sklearn = "sklearn" not in sys.modules  # Keras would import it, where it is installed, for wrappers not used here
+if hide_sklearn:
+    sys.modules["sklearn"] = None  # type: ignore[assignment]
 with silent_libraries():  # the notices come from C++, before any Python setting reaches it
     import keras
     import tensorflow as tf
+if hide_sklearn:
+    del sys.modules["sklearn"]
 gc.freeze()  # what exists now is not examined again
 gc.enable()
 
