@@ -11,12 +11,12 @@ and its number: the same seed gives the same cats, however many are drawn.
 import sys
 from pathlib import Path
 
-import numpy as np
 from drawing.drawn_cat import draw_cat
-from PIL import Image
-
 from tutorial.cli import ProgressBar, TutorialError, echo, parser, positive_int, project_path, run, seed_number
 from tutorial.files import atomic_write
+
+import numpy as np
+from PIL import Image
 
 # Settings
 train = 60  # training cats of each class: few, so that the parts finish in minutes

@@ -1,58 +1,57 @@
-"""Find the photos that a person should look at, and take out the ones that person marks.
+"""Find the photos that a person should check, and move out the ones that person marks.
 
-    python data/prune.py --data data                look; writes prune.html and prune.csv, moves nothing
+    python data/prune.py --data data                check; writes prune.html and prune.csv, moves nothing
     python data/prune.py --data data --apply        move the marked photos to data/pruned/
     python data/prune.py --data data --undo         move them all back
 
-A search for "calico cat" also brings broken files, the same photo five times, dogs, mugs and drawings. Files
-that cannot be read, are tiny, or are copies are found for certain; what does not belong is ranked, by how
-unlike the rest of its class ImageNet's VGG16 finds it. Nothing is deleted, ever.
+A search for "calico cat" also finds broken files, the same photo five times, dogs, mugs and drawings. Unreadable and tiny
+files and copies are found for certain; outliers are ranked by how far their VGG16 features are from the rest of their
+class. Nothing is ever deleted.
 """
 
 import sys
 from collections import Counter
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # so that "python data/prune.py" finds tutorial/
-from tutorial.command_line import TutorialError, duration, parser, project_path, run
-from tutorial.dataset.contact_sheet import Section, write_contact_sheet
-from tutorial.dataset.duplicates import near_groups
-from tutorial.dataset.photo_folders import (
+from tutorial.cli import TutorialError, duration, echo, parser, project_path, run
+from photo_tools.contact_sheet import Section, write_contact_sheet
+from photo_tools.duplicates import near_groups
+from photo_tools.photo_folders import (
     COLLECTED,
     PRUNED,
     TRAIN,
     VALIDATION,
     Photo,
-    look_at,
+    inspect_photos,
     next_command,
     photo_files,
     write_csv,
 )
-from tutorial.dataset.pruned import marks, move_back, move_out
-from tutorial.dataset.unlike import FEWEST, photo_features, unlikeness
-from tutorial.whole_file import written_whole
+from photo_tools.pruned import marks, move_back, move_out
+from photo_tools.outliers import FEWEST, photo_features, outlier_scores
+from tutorial.files import atomic_write
 
-TINY = 75  # pixels, the shorter side: half of what the networks look at
-RANKED = 0.10  # share of each class that is shown as unlike it; nearly all intruders are in it: benchmarks/prune.md
-SHOWN = 1000  # photos in one section of the contact sheet; the table lists all
-RANKED_A_SECOND = 5  # photos on two cores, to say beforehand how long it will take
+TINY = 75  # pixels, the shorter side: half of the networks' input
+RANKED = 0.10  # share of each class that is shown as outliers; nearly all photos of something else are in it: benchmarks/prune.md
+SHOWN = 1000  # photos in one section of the contact sheet; the table has all
+RANKED_A_SECOND = 5  # photos on two cores, for the estimate that is printed
 COLUMNS = ["file", "class", "reasons", "score", "duplicate of", "suggestion", "mark"]
 
 # What can be wrong, most suspicious first: the sections of the contact sheet.
 KINDS = [
     ("Unreadable files", "They cannot be decoded to the end; the parts would leave them out."),
     ("Tiny photos", f"The shorter side is under {TINY} pixels."),
-    ("In train and validation", "A photo that was trained on inflates the validation accuracy: take one of them out."),
-    ("In two classes", "The same photo under both names: take out the wrong one, or both."),
+    ("In train and validation", "A photo that was trained on inflates the validation accuracy: mark one of them."),
+    ("In two classes", "The same photo under both names: mark the wrong one, or both."),
     ("Duplicates", "The best copy first. split.py keeps copies on one side, but each counts as a photo."),
-    ("Unlike their class", "The most unlike first. Most of them do belong: mark those that do not show the class."),
+    ("Outliers", "The furthest from their class first. Most of them do belong: mark those that do not show the class."),
 ]
-UNREADABLE, TINY_ONE, LEAK, BOTH, COPY, UNLIKE, FINE = range(len(KINDS) + 1)
+UNREADABLE, TINY_ONE, LEAK, BOTH, COPY, OUTLIER, FINE = range(len(KINDS) + 1)
 Row = dict[str, str | int]  # of the table, and its kind
 
 
 def add(row: Row, kind: int, reason: str, suggest: bool = False) -> None:
-    """Note one more reason why a person should look at a photo."""
+    """Add one more reason to check a photo."""
     row["reasons"] = f"{row['reasons']}; {reason}" if row["reasons"] else reason
     row["kind"] = min(row["kind"], kind)
     row["suggestion"] = "x" if suggest else row["suggestion"]
@@ -75,7 +74,7 @@ def describe(photos: list[Photo], leaks_only: bool = False) -> dict[str, Row]:
             add(rows[photo.file], TINY_ONE, f"tiny: {photo.width} x {photo.height}", suggest=True)
     readable = [photo for photo in photos if not photo.error]
     for group in near_groups([photo.fingerprint for photo in readable]):
-        # The largest of the copies is the one to keep.
+        # The largest copy is the best.
         best, *others = sorted((readable[i] for i in group), key=lambda p: (-p.width * p.height, -p.bytes, p.file))
         leak = len({photo.stage for photo in [best, *others]}) > 1
         both = len({photo.class_name for photo in [best, *others]}) > 1
@@ -96,67 +95,66 @@ def describe(photos: list[Photo], leaks_only: bool = False) -> dict[str, Row]:
 
 
 def rank(data: Path, photos: list[Photo], rows: dict[str, Row]) -> None:
-    """Score every readable photo, and name the most unlike tenth of each class."""
+    """Score every readable photo; the tenth of each class with the highest scores are outliers."""
     readable = [photo for photo in photos if not photo.error]
-    print(
+    echo(
         f"ranking {len(readable)} photos with VGG16: about {duration(len(readable) / RANKED_A_SECOND)} on two cores, "
-        "less for those it has seen before (--no-ranking leaves it out)",
-        flush=True,
+        "less where features are cached (--no-ranking skips it)"
     )
     paths, digests = [data / photo.file for photo in readable], [photo.sha256 for photo in readable]
     features = photo_features(paths, digests, data / "prune.npz")
     for name, count in sorted(Counter(photo.class_name for photo in readable).items()):
         if count < FEWEST:
-            print(f"{name} has {count} photos, fewer than {FEWEST}: not ranked")
+            echo(f"{name} has {count} photos, fewer than {FEWEST}: not ranked")
             continue
         here = [i for i, photo in enumerate(readable) if photo.class_name == name]
-        scores = unlikeness(features[here])
+        scores = outlier_scores(features[here])
         for place, k in enumerate((-scores).argsort(kind="stable")):
             row = rows[readable[here[k]].file]
             row["score"] = f"{scores[k]:.3f}"
             if place < round(RANKED * count):
-                add(row, UNLIKE, "unlike its class")
+                add(row, OUTLIER, "outlier")
 
 
 def suspicion(row: Row) -> tuple:
-    """The order of the table: by kind, copies after the photo they are copies of, then the most unlike first."""
+    """The order of the table: by kind, copies after their best copy, then the highest score first."""
     copies = LEAK <= row["kind"] <= COPY
     together = (row["duplicate of"] or row["file"], bool(row["duplicate of"])) if copies else ()
     return row["kind"], together, -float(row["score"] or 0), row["file"]
 
 
-def look(data: Path, ranking: bool) -> None:
-    """Look at every photo; write the table and the contact sheet."""
+def check(data: Path, ranking: bool) -> None:
+    """Check every photo; write the table and the contact sheet."""
     table, page = data / "prune.csv", data / "prune.html"
-    kept = marks(table) if table.exists() else {}  # what the reader has marked already
+    kept = marks(table) if table.exists() else {}  # the reader's marks so far
     collected, split = photo_files(data, COLLECTED), photo_files(data, TRAIN) + photo_files(data, VALIDATION)
     if not collected + split:
         raise TutorialError(f"{data / COLLECTED} has no photos in class folders: collect some, or name another --data.")
-    photos = look_at(data, collected or split)
+    photos = inspect_photos(data, collected or split)
     rows = describe(photos)
     if ranking:
         rank(data, photos, rows)
-    if collected and split:  # split.py makes them of the collected ones: only a leak is news
-        leaks = describe(look_at(data, split), leaks_only=True)
+    if collected and split:  # copies of the collected ones: only leaks are new
+        leaks = describe(inspect_photos(data, split), leaks_only=True)
         rows |= {file: row for file, row in leaks.items() if row["kind"] == LEAK}
     for file, row in rows.items():
         row["mark"] = kept.get(file, "")
 
     ordered = sorted(rows.values(), key=suspicion)
     of_kind = [[i for i, row in enumerate(ordered) if row["kind"] == kind] for kind in range(len(KINDS))]
-    with written_whole(table) as beside:
-        write_csv(beside, COLUMNS, ordered)
+    with atomic_write(table) as temporary:
+        write_csv(temporary, COLUMNS, ordered)
     sections = [Section(*words, found[:SHOWN]) for words, found in zip(KINDS, of_kind, strict=True)]
-    write_contact_sheet(page, data, f"What to look at in {data}", ordered, COLUMNS, sections)
+    write_contact_sheet(page, data, f"Photos to check in {data}", ordered, COLUMNS, sections)
     counts = [f"{len(found)} {title.lower()}" for (title, _), found in zip(KINDS, of_kind, strict=True)]
-    print(f"{len(photos)} photos: {', '.join(counts)}")
-    print(f"look at {page}; mark what should go with an x in {table}, or click there and save it")
-    print(f"then: {next_command('data/prune.py', data, '--apply')}")
-    print(f"next: {split_command(data)}")
+    echo(f"{len(photos)} photos: {', '.join(counts)}")
+    echo(f"open {page}; click the photos to move out and save the table, or mark them with an x in {table}")
+    echo(f"then: {next_command('data/prune.py', data, '--apply')}")
+    echo(f"next: {split_command(data)}")
 
 
 def split_command(data: Path) -> str:
-    """The command that deals out what there is: the texts' counts where every class has so many photos, else shares."""
+    """The command that splits the photos: the write-up's counts where every class has enough photos, else shares."""
     counts = Counter(Photo(file).class_name for file in photo_files(data, COLLECTED))
     few = min(counts.values(), default=0) < 1300
     return next_command("data/split.py", data, *(["--train", "0.8", "--validation", "0.2"] if few else []))
@@ -166,39 +164,34 @@ def apply(data: Path, table: Path) -> None:
     """Move what is marked."""
     marked = [file for file, mark in marks(table).items() if mark]
     if not marked:
-        print(f"nothing is marked in {table}, so nothing was moved")
-        print(f"next: {split_command(data)}")
+        echo(f"nothing is marked in {table}, so nothing was moved")
+        echo(f"next: {split_command(data)}")
         return
     moved = move_out(data, marked, table)
-    already = f"; the other {len(marked) - moved} are there already" if moved < len(marked) else ""
-    print(f"moved {moved} of {len(marked)} marked photos to {data / PRUNED}{already}")
-    print(f"undo: {next_command('data/prune.py', data, '--undo')}")
-    print(f"next: {split_command(data)}")
+    already = f"; the other {len(marked) - moved} were moved before" if moved < len(marked) else ""
+    echo(f"moved {moved} of {len(marked)} marked photos to {data / PRUNED}{already}")
+    echo(f"undo: {next_command('data/prune.py', data, '--undo')}")
+    echo(f"next: {split_command(data)}")
 
 
 def undo(data: Path) -> None:
     """Move everything back."""
     moved, stay = move_back(data)
-    print(f"moved {moved} photos back from {data / PRUNED}")
+    echo(f"moved {moved} photos back from {data / PRUNED}")
     if stay:
         raise TutorialError(
-            f"{len(stay)} photos stay in {data / PRUNED}, {stay[0]} the first, because other files have taken their "
+            f"{len(stay)} photos stay in {data / PRUNED}, {stay[0]} the first, because other files are in their "
             "places: move those away and run this again."
         )
-    print(f"next: {next_command('data/prune.py', data)}")
+    echo(f"next: {next_command('data/prune.py', data)}")
 
 
 def main() -> None:
-    """Look, apply or undo."""
-    p = parser("Find the photos to look at; take out the marked ones.", "python data/prune.py --data data --apply")
-    p.add_argument(
-        "--data",
-        type=Path,
-        metavar="DIR",
-        default=project_path("data"),
-        help="folder with collected/<class>/, or train/<class>/ and validation/<class>/ (default: %(default)s)",
-    )
-    p.add_argument("--no-ranking", action="store_true", help="leave out VGG16: seconds instead of minutes")
+    """Check, apply or undo."""
+    p = parser(str(__doc__))
+    text = "folder with collected/<class>/, or train/<class>/ and validation/<class>/ (default: %(default)s)"
+    p.add_argument("--data", type=Path, metavar="DIR", default=project_path("data"), help=text)
+    p.add_argument("--no-ranking", action="store_true", help="do not rank outliers: seconds instead of minutes")
     do = p.add_mutually_exclusive_group()
     text = "move the photos marked in CSV (default: DIR/prune.csv) to DIR/pruned/<class>/"
     do.add_argument("--apply", nargs="?", type=Path, const=Path(), metavar="CSV", help=text)
@@ -209,7 +202,7 @@ def main() -> None:
     elif args.apply is not None:
         apply(args.data, args.data / "prune.csv" if args.apply == Path() else args.apply)
     else:
-        look(args.data, not args.no_ranking)
+        check(args.data, not args.no_ranking)
 
 
 if __name__ == "__main__":

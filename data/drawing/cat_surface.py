@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass, fields
 
-import numpy as np
-
 from drawing.cat_shape import Part, Pose
+
+import numpy as np
 
 
 @dataclass(frozen=True)

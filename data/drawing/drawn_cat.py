@@ -4,13 +4,13 @@ First the position of each pixel on the cat's surface, then the color of the coa
 carries the color of its root to its tip, so that every edge, between patches or between cat and room, looks like fur.
 """
 
-import numpy as np
-from PIL import Image, ImageDraw
-
 from drawing.cat_shape import Pose, random_pose
 from drawing.cat_surface import Camera, Surface, random_camera, surface
 from drawing.fur import WHITE, blurred, calico_coat, mixed, step, strands, tabby_coat
 from drawing.scene import background, foreground, photograph
+
+import numpy as np
+from PIL import Image, ImageDraw
 
 COATS = {"calico": calico_coat, "tabby": tabby_coat}
 IRISES = [(0.62, 0.68, 0.30), (0.45, 0.60, 0.36), (0.78, 0.66, 0.25), (0.75, 0.50, 0.18), (0.50, 0.66, 0.75)]

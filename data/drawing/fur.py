@@ -4,10 +4,10 @@ Everything here works on whole pictures, float32 arrays (size, size), and draws 
 generator, so the same seed gives the same fur.
 """
 
+from drawing.cat_surface import Surface
+
 import numpy as np
 from PIL import Image, ImageFilter
-
-from drawing.cat_surface import Surface
 
 Color = tuple[float, float, float]  # red, green, blue, 0 to 1
 

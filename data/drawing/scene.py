@@ -5,10 +5,10 @@ None depends on the class, so a background cannot reveal whether the cat is a ca
 
 import io
 
+from drawing.fur import blurred, mixed, smooth_noise, step, strands
+
 import numpy as np
 from PIL import Image, ImageDraw
-
-from drawing.fur import blurred, mixed, smooth_noise, step, strands
 
 
 def _color(rng: np.random.Generator, gray: float = 0.6) -> np.ndarray:

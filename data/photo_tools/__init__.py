@@ -5,7 +5,7 @@ import sys
 
 if importlib.util.find_spec("tutorial") is None:
     print(
-        'error: this Python does not have the tutorial\'s packages: activate the virtual environment (". '
+        "error: this Python does not have the tutorial's packages: activate the virtual environment (\". "
         '.venv/bin/activate", on Windows ".venv\\Scripts\\activate"), or make it first with "make setup".',
         file=sys.stderr,
     )

@@ -1,4 +1,4 @@
-"""The collected photos of one class: only real ones, none twice, and each in a table with its author and licence."""
+"""The collected photos of one class: only real ones, none twice, and each in a table with its author and license."""
 
 import csv
 import hashlib
@@ -9,17 +9,16 @@ import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
+from tutorial.cli import TutorialError
+from tutorial.files import TEMPORARY, atomic_write
+from tutorial.images import PhotoError, files_below, open_photo
+
 from PIL import Image
 
-from tutorial.command_line import TutorialError
-from tutorial.photos import PhotoError, files_below, open_photo
-from tutorial.whole_file import written_whole
-
-COLUMNS = ("file", "source_page", "author", "licence", "licence_url", "query", "sha256")
+COLUMNS = ("file", "source_page", "author", "license", "license_url", "query", "sha256")
 REFUSED_COLUMNS = ("photo", "reason")
-# What is kept, and under which ending, whatever the server calls it. A short list, because Pillow also knows formats
-# that are programs (EPS) or films.
-ENDINGS = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp", "GIF": ".gif", "TIFF": ".tif", "BMP": ".bmp"}
+# Formats that are kept, and the suffix of each. A short list: Pillow also reads formats that are programs (EPS).
+SUFFIXES = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp", "GIF": ".gif", "TIFF": ".tif", "BMP": ".bmp"}
 
 
 @dataclass(frozen=True)
@@ -28,10 +27,10 @@ class FoundPhoto:
 
     key: str  # "flickr-123": unique, and fit for a file name
     urls: tuple[str, ...]  # the file, best size first
-    source_page: str  # for people: the photo with its author and licence
+    source_page: str  # for people: the photo with its author and license
     author: str
-    licence: str
-    licence_url: str
+    license: str
+    license_url: str
     query: str
 
 
@@ -42,7 +41,7 @@ def _plain(text: str) -> str:
 
 
 class Table:
-    """A CSV file that only grows. A row is on the disk when :meth:`add` returns; one cut off by a crash is removed.
+    """A CSV file that only grows. A row is on the disk when :meth:`add` returns; one truncated by a crash is removed.
 
     Raises:
         TutorialError: the file has other columns, or cannot be read or written.
@@ -55,7 +54,7 @@ class Table:
             whole = content[: content.rfind(b"\n") + 1]  # no cell has a line break, so a row is a line
             tail = self._parse(content[len(whole) :])
             if tail and len(tail[0]) == len(columns) and re.fullmatch("[0-9a-f]{64}", tail[0][-1]):
-                self._append(b"\n")  # an editor that leaves the last line open, not a crash
+                self._append(b"\n")  # an editor left the last line without its end
                 whole = content
             elif len(whole) < len(content):
                 os.truncate(path, len(whole))
@@ -87,7 +86,7 @@ class Table:
             os.fsync(file.fileno())
 
     def add(self, **cells: str) -> None:
-        """Append a row: one cell for each column, cleaned of what does not belong in a table."""
+        """Append a row: one cell for each column, see :func:`_plain`."""
         row = {name: _plain(cells[name]) for name in self.columns}
         line = self._line(tuple(row.values()))
         try:
@@ -102,19 +101,19 @@ class Table:
 class Collection:
     """The photos in a folder, with ``attribution.csv``, and with ``refused.csv`` for those that were not kept.
 
-    A photo without a row comes from a crash between the two, or from somewhere else; a row without a photo from a
-    reader who removed it. The first gets its row when the search finds it again, the second is not fetched again.
+    A photo without a row comes from a crash between the two: it gets its row when the search finds it again. A row
+    without a photo comes from a reader who removed it: the photo is not fetched again.
 
     Raises:
-        TutorialError: one of the tables is not what it should be, or the folder cannot be written to.
+        TutorialError: a table has other columns, or the folder cannot be written to.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._kept = Table(folder / "attribution.csv", COLUMNS)
         self._refused = Table(folder / "refused.csv", REFUSED_COLUMNS)
-        for half in folder.glob(".writing-*"):  # left by a run that was killed
-            half.unlink(missing_ok=True)
+        for path in folder.glob(f"{TEMPORARY}*"):  # of a run that was killed
+            path.unlink(missing_ok=True)
         rows = self._kept.rows
         here = {path.relative_to(folder).as_posix(): path for path in files_below(folder)}
         files = {row["file"] for row in rows}
@@ -131,37 +130,37 @@ class Collection:
         return photo.key in self._keys or (page != "" and page in self._pages)
 
     def keep(self, photo: FoundPhoto, content: bytes) -> str | None:
-        """Put a photo into the folder, and then its row into the table.
+        """Save a photo, then its row in the table.
 
         Returns:
             None, or the reason why it is not kept.
 
         Raises:
-            TutorialError: the disk is full, say.
+            TutorialError: the folder cannot be written to.
         """
         sha256 = hashlib.sha256(content).hexdigest()
         if sha256 in self._digests:
-            return "the same picture as another"
+            return "the same file as another"
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # about size; open_photo() refuses what is too large
-                with Image.open(io.BytesIO(content), formats=list(ENDINGS)) as image:
-                    ending = ENDINGS.get(image.format or "", ".jpg")  # else it is MPO, a JPEG with two pictures
-                    path = self.folder / (photo.key + ending)
+                with Image.open(io.BytesIO(content), formats=list(SUFFIXES)) as image:
+                    suffix = SUFFIXES.get(image.format or "", ".jpg")  # else it is MPO, a JPEG with two pictures
+                    path = self.folder / (photo.key + suffix)
         except Exception:  # each of Pillow's decoders raises errors of its own for broken data
             return "not a photo"
         try:
-            with written_whole(path) as beside:
-                beside.write_bytes(content)
-                open_photo(beside)
+            with atomic_write(path) as temporary:
+                temporary.write_bytes(content)
+                open_photo(temporary)
         except PhotoError:
-            return "broken or cut short"
+            return "broken or truncated"
         self._kept.add(
             file=path.name,
             source_page=photo.source_page.rstrip("/"),
             author=photo.author,
-            licence=photo.licence,
-            licence_url=photo.licence_url,
+            license=photo.license,
+            license_url=photo.license_url,
             query=photo.query,
             sha256=sha256,
         )

@@ -1,6 +1,6 @@
-"""A contact sheet: one HTML page that holds everything it shows and asks the network for nothing.
+"""A contact sheet: one self-contained HTML page.
 
-Click a photo to mark it; "Save prune.csv" gives the table back with the marks in it.
+Click a photo to mark it; "Save prune.csv" downloads the table with the marks in it.
 """
 
 import base64
@@ -12,11 +12,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from PIL import Image
+from tutorial.cli import ProgressBar
+from tutorial.files import atomic_write
+from tutorial.images import READERS, PhotoError, open_photo
 
-from tutorial.command_line import ProgressLine
-from tutorial.photos import READERS, PhotoError, open_photo
-from tutorial.whole_file import written_whole
+from PIL import Image
 
 THUMBNAIL = 180  # pixels, the longer side
 
@@ -43,7 +43,7 @@ def _thumbnail(path: Path) -> str:
 
 
 def _text(value: object) -> str:
-    """Escaped for HTML, in attributes too, and ASCII: file names may hold what no encoding can write."""
+    """Escaped for HTML, in attributes too, and ASCII: file names may contain what no encoding can write."""
     return (
         html.escape(str(value))
         .encode("ascii", "xmlcharrefreplace" if str(value).isprintable() else "backslashreplace")
@@ -57,7 +57,7 @@ def _card(number: int, row: dict[str, str], thumbnail: str) -> str:
     if row["duplicate of"]:
         lines += f"<small>copy of {_text(row['duplicate of'])}</small>"
     if row["suggestion"]:
-        lines += "<small><i>suggested: take out</i></small>"
+        lines += "<small><i>suggested: move out</i></small>"
     pressed = "true" if row["mark"] else "false"
     return (
         f'<button data-row="{number}" aria-pressed="{pressed}" title="{_text(row["file"])}"><span class="pic">{picture}'
@@ -75,20 +75,20 @@ def write_contact_sheet(
         data: the folder that the rows' ``file`` is relative to.
         title: the page's heading.
         rows: the whole table, with at least file, reasons, duplicate of, suggestion and mark.
-        columns: those that "Save prune.csv" hands back.
+        columns: those of the table that "Save prune.csv" downloads.
         sections: what is shown, in order.
 
     Raises:
         TutorialError: the page cannot be written.
     """
     shown = sorted({number for section in sections for number in section.rows})
-    progress = ProgressLine("drawing the contact sheet", len(shown))
+    progress = ProgressBar("drawing the contact sheet", len(shown))
     thumbnails = {}
     with ThreadPoolExecutor(READERS) as pool:
         for number, thumbnail in zip(shown, pool.map(lambda n: _thumbnail(data / rows[n]["file"]), shown), strict=True):
             thumbnails[number] = thumbnail
             progress.update(len(thumbnails))
-    progress.clear()
+    progress.close()
     body = []
     for section in sections:
         if section.rows:
@@ -96,9 +96,9 @@ def write_contact_sheet(
             body += [_card(number, rows[number], thumbnails[number]) for number in section.rows]
             body.append("</div>")
     table = json.dumps([columns, *([row[name] for name in columns] for row in rows)]).replace("<", "\\u003c")
-    parts = {"TITLE": _text(title), "BODY": "\n".join(body) or "<p>Nothing to look at.</p>", "TABLE": table}
-    with written_whole(path) as beside:  # in one pass: a folder may be called BODY
-        beside.write_text(re.sub("TITLE|BODY|TABLE", lambda found: parts[found[0]], PAGE), encoding="ascii")
+    parts = {"TITLE": _text(title), "BODY": "\n".join(body) or "<p>Nothing was found.</p>", "TABLE": table}
+    with atomic_write(path) as temporary:  # in one pass: a folder may be called BODY
+        temporary.write_text(re.sub("TITLE|BODY|TABLE", lambda found: parts[found[0]], PAGE), encoding="ascii")
 
 
 PAGE = """<!doctype html>

@@ -1,8 +1,8 @@
-"""The folders that photos pass through, and one look at every photo in them.
+"""The folders that photos pass through, and what is known about every photo in them.
 
-DIR/collected/<class>/     as they came, with an attribution.csv each
-DIR/pruned/<class>/        taken out again
-DIR/train/<class>/ and DIR/validation/<class>/     what the parts learn from and are judged by
+DIR/collected/<class>/     as collected, with an attribution.csv each
+DIR/pruned/<class>/        moved out by prune.py
+DIR/train/<class>/ and DIR/validation/<class>/     what the parts train on and validate with
 """
 
 import csv
@@ -14,11 +14,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
+from photo_tools.duplicates import fingerprint, require_imagehash
+from tutorial.cli import ProgressBar, TutorialError
+from tutorial.images import READERS, PhotoError, class_folders, files_below, open_photo
 
-from tutorial.command_line import ProgressLine, TutorialError
-from tutorial.dataset.duplicates import fingerprint, require_imagehash
-from tutorial.photos import READERS, PhotoError, class_folders, files_below, open_photo
+import numpy as np
 
 COLLECTED, TRAIN, VALIDATION, PRUNED = "collected", "train", "validation", "pruned"
 ATTRIBUTION = "attribution.csv"
@@ -26,7 +26,7 @@ ATTRIBUTION = "attribution.csv"
 
 @dataclass(frozen=True)
 class Photo:
-    """What one look at a photo file found."""
+    """What is known about a photo file."""
 
     file: str  # below DIR, with forward slashes: collected/calico/a.jpg
     sha256: str = ""  # of the file's bytes
@@ -53,7 +53,7 @@ def photo_files(data: Path, stage: str) -> list[str]:
     return [path.relative_to(data).as_posix() for path in found]
 
 
-def _look(data: Path, file: str) -> Photo:
+def _inspect(data: Path, file: str) -> Photo:
     path = data / file
     try:
         content = path.read_bytes()
@@ -68,20 +68,20 @@ def _look(data: Path, file: str) -> Photo:
     return Photo(file, sha256, size, photo.width, photo.height, fingerprint(photo))
 
 
-def look_at(data: Path, files: list[str]) -> list[Photo]:
-    """Decode every photo to its last byte, and take its size, SHA-256 and fingerprint; several threads.
+def inspect_photos(data: Path, files: list[str]) -> list[Photo]:
+    """Decode every photo completely, and get its size, SHA-256 and fingerprint; several threads.
 
     Raises:
         TutorialError: the ImageHash package is not installed.
     """
     require_imagehash()
-    progress = ProgressLine("looking at the photos", len(files))
+    progress = ProgressBar("reading photos", len(files))
     photos = []
     with ThreadPoolExecutor(READERS) as pool:
-        for photo in pool.map(lambda file: _look(data, file), files):
+        for photo in pool.map(lambda file: _inspect(data, file), files):
             photos.append(photo)
             progress.update(len(photos))
-    progress.clear()
+    progress.close()
     return photos
 
 
@@ -113,7 +113,7 @@ def read_csv(path: Path, columns: set[str]) -> list[dict[str, str]]:
 
 
 def write_csv(path: Path, columns: list[str], rows: Sequence[Mapping[str, object]]) -> None:
-    """Write a table: UTF-8, with the byte-order mark by which spreadsheets know it. For use in ``written_whole``."""
+    """Write a table: UTF-8, with the byte-order mark by which spreadsheets know it. For use in ``atomic_write``."""
     with open(path, "w", encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
         writer = csv.DictWriter(file, columns, extrasaction="ignore")
         writer.writeheader()
@@ -121,5 +121,5 @@ def write_csv(path: Path, columns: list[str], rows: Sequence[Mapping[str, object
 
 
 def next_command(script: str, data: Path, *more: str) -> str:
-    """The command that goes on with this folder, ready to paste."""
+    """The next command for this folder, ready to paste."""
     return " ".join(["python", script, "--data", shlex.quote(os.fspath(data)), *more])

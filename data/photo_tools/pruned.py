@@ -1,22 +1,22 @@
-"""Moving photos out of the way, and back: nothing is deleted or overwritten, and a crash can be continued or undone.
+"""Moving photos out, and back: nothing is deleted or overwritten, and an interrupted run can be repeated or undone.
 
-``DIR/pruned/moved.csv`` says where each photo came from. It is written, whole, before the first photo of
-a run moves; a rename then either has happened or has not, so the file's place tells which.
+``DIR/pruned/moved.csv`` has the place that each photo came from. It is written before the first photo of a run moves; a
+rename then either has happened or has not, so the file's place tells which.
 """
 
 import os
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
-from tutorial.command_line import TutorialError
-from tutorial.dataset.photo_folders import COLLECTED, PRUNED, TRAIN, VALIDATION, read_csv, write_csv
-from tutorial.whole_file import written_whole
+from photo_tools.photo_folders import COLLECTED, PRUNED, TRAIN, VALIDATION, read_csv, write_csv
+from tutorial.cli import TutorialError
+from tutorial.files import atomic_write
 
 MANIFEST = "moved.csv"
 COLUMNS = ["from", "to"]
 
 
 def inside(data: Path, file: str, stages: tuple[str, ...], named_in: Path) -> Path:
-    """The path of a file that a table names, if it is DIR/stage/class/... and really lies there.
+    """The path of a file that a table names, if it is DIR/stage/class/... and really there.
 
     Raises:
         TutorialError: it points out of DIR or to another folder of it, by its name or through a link.
@@ -59,15 +59,15 @@ def _moves(data: Path) -> list[dict[str, str]]:
 
 
 def _save(data: Path, rows: list[dict[str, str]]) -> None:
-    with written_whole(data / PRUNED / MANIFEST) as beside:
-        write_csv(beside, COLUMNS, rows)
+    with atomic_write(data / PRUNED / MANIFEST) as temporary:
+        write_csv(temporary, COLUMNS, rows)
 
 
 def _rename(source: Path, target: Path) -> None:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         if os.path.lexists(target):
-            raise TutorialError(f"{target} has appeared meanwhile and is not overwritten: run the command again.")
+            raise TutorialError(f"{target} exists by now and is not overwritten: run the command again.")
         os.rename(source, target)
     except OSError as error:
         raise TutorialError(

@@ -1,12 +1,12 @@
-"""Dealing photos out to train and validation, copies of a photo to one side."""
+"""Splitting photos into train and validation, copies of a photo on one side."""
 
 from collections import Counter
 
+from tutorial.cli import TutorialError
+
 import numpy as np
 
-from tutorial.command_line import TutorialError
-
-TRIES = 1000  # orders that are tried; without large groups of copies the first one does
+TRIES = 1000  # random orders; without large groups of copies the first one suffices
 
 
 def amount(text: str) -> int | float:
@@ -30,10 +30,10 @@ def wanted(count: int, train: int | float, validation: int | float) -> tuple[int
     return for_train, for_validation
 
 
-def deal(
+def split_photos(
     names: list[str], groups: list[list[int]], counts: dict[str, tuple[int, int]], seed: int
 ) -> tuple[list[int], list[int]]:
-    """Choose the photos of train and validation, so many of each class, no group on both sides.
+    """Choose the photos of train and validation, no group on both sides.
 
     Where a group is larger than a side's remaining need, some of its photos are left out.
 
@@ -44,17 +44,17 @@ def deal(
         seed: the same seed gives the same choice.
 
     Returns:
-        Positions in ``names``, in the order in which they were drawn, for train and for validation.
+        Positions in ``names``, in random order, for train and for validation.
 
     Raises:
-        TutorialError: a class has too few photos, or its groups cannot be dealt out that way.
+        TutorialError: a class has too few photos, or its groups cannot be split that way.
     """
     have = Counter(names)
     for name, (train, validation) in counts.items():
         if have[name] < train + validation:
             raise TutorialError(
-                f"{name} has {have[name]} usable photos, and {train} for train and {validation} for validation were "
-                f"asked for: collect {train + validation - have[name]} more, or give smaller numbers or fractions, "
+                f"{name} has {have[name]} usable photos, fewer than {train} for train and {validation} for "
+                f"validation: collect {train + validation - have[name]} more, or give smaller numbers or fractions, "
                 "such as --train 0.8 --validation 0.2."
             )
     rng = np.random.default_rng(seed)
@@ -74,7 +74,7 @@ def deal(
     largest = max(groups, key=len)
     raise TutorialError(
         f"the copies among the photos cannot be kept on one side with these numbers (one photo of {names[largest[0]]} "
-        f"is there {len(largest)} times): take copies out with data/prune.py, or give smaller numbers."
+        f"occurs {len(largest)} times): move copies out with data/prune.py, or give smaller numbers."
     )
 
 
