@@ -13,9 +13,9 @@ PAGE = b"<!doctype html><html><body><h1>404</h1><script>alert(1)</script></body>
 
 
 def picture(width: int = 64, height: int = 48) -> Image.Image:
-    """Soft random colours, the same each time."""
-    colours = np.random.default_rng(0).integers(0, 256, (6, 8, 3))
-    return Image.fromarray(np.uint8(colours)).resize((width, height), Image.Resampling.BICUBIC)
+    """Soft random colors, the same each time."""
+    colors = np.random.default_rng(0).integers(0, 256, (6, 8, 3))
+    return Image.fromarray(np.uint8(colors)).resize((width, height), Image.Resampling.BICUBIC)
 
 
 def encoded(image: Image.Image, ending: str, **options: object) -> bytes:
@@ -88,12 +88,12 @@ def odd(folder: Path) -> list[Path]:
     frames = {"save_all": True, "append_images": [photo.rotate(angle) for angle in (90, 180)]}
     for ending in ("gif", "webp", "tif", "png"):
         files[f"frames.{ending}"] = encoded(photo, ending, **frames)
-    grey = photo.convert("L")
+    gray = photo.convert("L")
     for mode in ("1", "L", "LA", "P", "RGBA", "I;16"):
-        image = (grey if mode == "I;16" else photo).convert(mode)
+        image = (gray if mode == "I;16" else photo).convert(mode)
         files[f"mode {mode.replace(';', ' ')}.png"] = encoded(image, "png")
     for mode in ("CMYK", "F", "1", "L"):
-        files[f"mode {mode}.tif"] = encoded((grey if mode == "F" else photo).convert(mode), "tif")
+        files[f"mode {mode}.tif"] = encoded((gray if mode == "F" else photo).convert(mode), "tif")
     for mode in ("CMYK", "YCbCr", "L"):
         files[f"mode {mode}.jpg"] = encoded(photo.convert(mode), "jpg")
     for turn in range(1, 9):

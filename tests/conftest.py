@@ -1,4 +1,4 @@
-"""What the tests share: a way to run the scripts as a reader does, and one small set trained once."""
+"""What the tests share: running the scripts as a reader does, and one small set trained once."""
 
 import csv
 import http.server
@@ -19,7 +19,6 @@ from PIL import Image
 PROJECT = Path(__file__).resolve().parent.parent
 SHARED = PROJECT.parent / "shared" / "datasets"
 MODELS = ["small_convnet", "bottleneck_fc_model", "fine_tuned_vgg16"]
-sys.path.insert(0, str(PROJECT))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -32,7 +31,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def run(
     *command: object, env: dict[str, str] | None = None, memory: int | None = None, folder: Path = PROJECT
 ) -> subprocess.CompletedProcess:
-    """Run ``python command...`` in a folder, the project's, as from the shell; with no more bytes than ``memory``."""
+    """Run ``python command...`` in a folder, as from the shell; with at most ``memory`` bytes of data."""
     limits = {}
     if memory:
         resource = pytest.importorskip("resource", reason="memory is limited as POSIX does it")
@@ -51,9 +50,8 @@ def run(
 
 
 def draw(folder: Path, **counts: int) -> None:
-    """Draw cats into ``folder/<class>/`` with the project's own artist, so many of each."""
-    sys.path.insert(0, str(PROJECT / "data"))
-    from draw_cats import draw_cat
+    """Draw cats into ``folder/<class>/``: ``calico=7, tabby=12``."""
+    from drawing.drawn_cat import draw_cat
 
     for name, count in counts.items():
         (folder / name).mkdir(parents=True)
@@ -63,13 +61,13 @@ def draw(folder: Path, **counts: int) -> None:
 
 
 def paint(folder: Path, **counts: int) -> None:
-    """Paint pictures that no hash takes for copies into ``folder/<class>/``, so many of each: soft random colours."""
+    """Paint soft random colors, which no hash takes for copies, into ``folder/<class>/``: ``calico=7, tabby=12``."""
     for name, count in counts.items():
         (folder / name).mkdir(parents=True)
         for i in range(count):
             rng = np.random.default_rng([*folder.name.encode(), *name.encode(), i])
-            colours = Image.fromarray(np.uint8(rng.integers(0, 256, (9, 9, 3))))
-            colours.resize((200, 180), Image.Resampling.BICUBIC).save(folder / name / f"{name}{i}.jpg")
+            colors = Image.fromarray(np.uint8(rng.integers(0, 256, (9, 9, 3))))
+            colors.resize((200, 180), Image.Resampling.BICUBIC).save(folder / name / f"{name}{i}.jpg")
 
 
 def history(weights: Path, model: str) -> list[dict[str, float]]:
@@ -93,7 +91,7 @@ def odd_photos(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "below").mkdir()
     cat.resize((300, 7)).save(folder / "wide.png")
-    cat.convert("L").save(folder / "grey.jpg")
+    cat.convert("L").save(folder / "gray.jpg")
     cat.convert("CMYK").save(folder / "cmyk.jpg")
     cat.convert("P").save(folder / "palette.gif")
     cat.convert("1").save(folder / "bit.png")
@@ -102,42 +100,36 @@ def odd_photos(folder: Path) -> None:
     transparent.save(folder / "transparent.webp", lossless=True)
     Image.fromarray(np.uint16(rng.integers(0, 65536, (9, 12)))).resize((120, 90)).save(folder / "sixteen.png")
     exif = Image.Exif()
-    exif[0x0112] = 6  # turn by 90 degrees to see it upright
+    exif[0x0112] = 6  # rotated by 90 degrees
     cat.save(folder / "below" / "turned.JPEG", exif=exif)
 
 
 @pytest.fixture(scope="session")
 def imagenet_file() -> Path:
     """The real ImageNet weights, as they lie in ``weights/``; fetched there if they are not."""
-    from tutorial.imagenet import KERAS_FILE, imagenet_weights
+    from tutorial.imagenet_weights import imagenet_weights
 
-    imagenet_weights()
-    return PROJECT / "weights" / KERAS_FILE
-
-
-@pytest.fixture
-def place(tmp_path):
-    """A folder with a ``weights`` in it, a Keras cache, and a folder that a web server on loopback serves."""
-    for name in ("weights", "keras", "served"):
-        (tmp_path / name).mkdir()
-    return tmp_path
+    return Path(imagenet_weights()).resolve()
 
 
 @pytest.fixture
-def server(place):
-    class Quiet(http.server.SimpleHTTPRequestHandler):
+def web_server(tmp_path):
+    """A web server on loopback: it serves the folder ``served``, and lists the ``requests``."""
+    (tmp_path / "served").mkdir()
+    requests: list[str] = []
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
         def __init__(self, *args):
-            super().__init__(*args, directory=str(place / "served"))
+            super().__init__(*args, directory=str(tmp_path / "served"))
 
         def log_message(self, *_):
-            asked.append(self.path)
+            requests.append(self.path)
 
-    asked: list[str] = []
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Quiet) as httpd:
-        threading.Thread(target=httpd.serve_forever, daemon=True).start()
-        httpd.url, httpd.asked = f"http://127.0.0.1:{httpd.server_address[1]}", asked
-        yield httpd
-        httpd.shutdown()
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_address[1]}"
+        yield SimpleNamespace(url=url, folder=tmp_path / "served", requests=requests)
+        server.shutdown()
 
 
 @pytest.fixture(scope="session")
@@ -161,8 +153,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
 
 
 @pytest.fixture(scope="session")
-def answered(trained: SimpleNamespace) -> dict[str, list[dict]]:
-    """What predict.py says of the validation photos, a list of answers a model, in the order of ``MODELS``."""
+def predictions(trained: SimpleNamespace) -> dict[str, list[dict]]:
+    """predict.py's JSON for the validation photos, for each of ``MODELS``."""
     found = {}
     for model in MODELS:
         weights = trained.weights / f"{model}.weights.h5"

@@ -29,8 +29,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # so that this script finds tutorial/
-from tutorial.command_line import PROJECT, TutorialError, duration, parser, run
+from tutorial.cli import PROJECT, TutorialError, duration, parser, run
 from tutorial.imagenet import KERAS_FILE
 
 README = "README.md"

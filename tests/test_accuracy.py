@@ -11,15 +11,14 @@ import pytest
 from conftest import PROJECT, paint
 from PIL import Image
 
-sys.path.insert(0, str(PROJECT / "benchmarks"))
 import accuracy
 import report_page
 from folds import deal_folds, link_folds
 from report_page import Answers, Run
 
-from tutorial.command_line import TutorialError
-from tutorial.photos import files_below
-from tutorial.weights_file import FILES, About, read_about
+from tutorial.cli import TutorialError
+from tutorial.images import files_below
+from tutorial.model_file import FILES, ModelInfo, read_info
 
 NASTY = '<i>&"'  # a class, and part of a file's name
 
@@ -196,7 +195,7 @@ def test_weights_that_are_there_are_not_trained_again(trained, runs, tmp_path, m
     assert rows[0][:6] == ["model", "recipe", "seeds", "epochs", "train accuracy", "validation accuracy"]
     assert "test accuracy" not in rows[0] and [row[0] for row in rows[1:]] == list(FILES)
     for row, (name, _) in zip(rows[1:], FILES.values(), strict=True):
-        about = read_about(trained.weights / name)
+        about = read_info(trained.weights / name)
         assert row[1:4] == ["tutorial", "0", str(about.settings["epochs"])]
         assert float(row[5]) == pytest.approx(about.scores["val_accuracy"], abs=6e-4)
         assert float(row[8]) == pytest.approx(about.scores["val_loss"], abs=2e-3)  # part 3 validates in float16
@@ -249,7 +248,7 @@ def nasty_runs(folder: Path) -> list[Run]:
         Image.new("RGB", (300, 200), "orange").save(path, "JPEG")
     (folder / "small_convnet.csv").write_text("epoch,accuracy,loss,val_accuracy,val_loss\n1,0.5,0.7,0.25,nan\n")
     counts = {split: dict.fromkeys(names, 2) for split in ("train", "validation")}
-    about = About("small_convnet", names, 150, counts, {"epochs": 1, "seed": 0}, {}, 1.0)
+    about = ModelInfo("small_convnet", names, 150, counts, {"epochs": 1, "seed": 0}, {}, 1.0)
     first = [[0.2, 0.8], [0.6, 0.4], [0.3, 0.7], [0.7, 0.3]], [0, 0, 1, 1]
     second = [[0.1, 0.9], [0.4, 0.6], [0.3, 0.7], [0.2, 0.8]], [0, 0, 1, 1]
     said = [{"train": answers(*one, photos), "validation": answers(*one, photos)} for one in (first, second)]

@@ -72,7 +72,7 @@ def test_ranges_of_zoom_shift_and_rotation():
 
 
 def numbered(count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Photos that can be told apart by their grey level, and labels that say the same."""
+    """Photos that can be told apart by their gray level, and labels that say the same."""
     pixels = np.broadcast_to(np.arange(count, dtype=np.uint8)[:, None, None, None], (count, 8, 8, 3)).copy()
     return pixels, np.arange(count, dtype=np.float32)
 

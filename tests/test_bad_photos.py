@@ -1,4 +1,4 @@
-"""Bad and odd photo files: each is answered or refused in one line, by predict.py and in training, in little memory."""
+"""Bad and odd photo files: each is predictions or refused in one line, by predict.py and in training, in little memory."""
 
 import json
 import os
@@ -10,8 +10,8 @@ import pytest
 from conftest import paint, run, run_part
 from PIL import Image
 
-from tutorial.photos import PhotoError, files_below, find_photos, load_photos, open_photo
-from tutorial.weights_file import FILES
+from tutorial.images import PhotoError, files_below, find_images, load_images, open_photo
+from tutorial.model_file import FILES
 
 MEMORY = 1_500_000_000  # bytes
 
@@ -39,7 +39,7 @@ def test_predict_has_one_line_for_each_file_and_little_memory(trained, corpus):
 
 
 def test_odd_files_hold_the_picture_that_was_put_into_them(corpus):
-    """Wherever colours were not taken away: turned upright, the first of several frames, under a wrong name."""
+    """Wherever colors were not taken away: turned upright, the first of several frames, under a wrong name."""
     expected = np.float64(bad_photos.picture())
     checked = 0
     for path in corpus[1]:
@@ -70,14 +70,14 @@ def test_training_leaves_bad_files_out_and_counts_them(corpus, tmp_path, capsys)
     few = bad[:4]
     for path in few:
         shutil.copy(path, tmp_path / "train" / "a")
-    pixels, files = load_photos(find_photos(tmp_path)[0], 32)
+    pixels, files = load_images(find_images(tmp_path)[0], 32)
     said = capsys.readouterr().out
     assert len(pixels) == 12 and files.counts() == {"a": 6, "b": 6}
     assert f"4 of 16 files in {tmp_path / 'train'} were left out" in said
     assert all(str(tmp_path / "train" / "a" / path.name) in said for path in few)
     shutil.copy(bad[4], tmp_path / "train" / "b")
     with pytest.raises(Exception, match=r"5 of 17 files in .* cannot be read, more than 25%"):
-        load_photos(find_photos(tmp_path)[0], 32)
+        load_images(find_images(tmp_path)[0], 32)
 
 
 def test_what_libtiff_says_of_a_broken_file_stays_off_the_terminal(trained, tmp_path):

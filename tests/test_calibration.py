@@ -16,7 +16,7 @@ from tutorial.calibration import (
     reliability,
     sure_from,
 )
-from tutorial.familiarity import familiarity
+from tutorial.out_of_distribution import familiarity
 
 
 def test_a_sigmoids_output_is_the_second_classs_probability():

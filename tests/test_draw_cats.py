@@ -1,17 +1,17 @@
-"""The drawn cats: the same for the same seed, no two alike, and each class with the colours of its coat."""
+"""The drawn cats: the same for the same seed, no two alike, and each class with the colors of its coat."""
 
 from pathlib import Path
 
+from conftest import run
+from drawing.cat_shape import POSES, random_pose
+from drawing.cat_surface import Camera, random_camera, surface
+from drawing.drawn_cat import draw_cat
+from drawing.fur import calico_coat, strands, tabby_coat
+from tutorial.images import find_images
+
 import numpy as np
 import pytest
-from conftest import run
 from PIL import Image
-
-from tutorial.drawing.cat_shape import POSES, random_pose
-from tutorial.drawing.cat_surface import View, random_view, surface
-from tutorial.drawing.drawn_cat import draw_cat
-from tutorial.drawing.fur import calico_coat, strands, tabby_coat
-from tutorial.photos import find_photos
 
 KINDS = ("calico", "tabby")
 
@@ -26,11 +26,11 @@ def drawn() -> dict[str, np.ndarray]:
     return {kind: cats(kind, 18) for kind in KINDS}
 
 
-def coat_colours(kind: str, i: int) -> np.ndarray:
+def coat_colors(kind: str, i: int) -> np.ndarray:
     """The coat alone, without its surroundings, light and camera: float, (pixels on the cat, 3)."""
     rng = np.random.default_rng([7, i])
     pose = random_pose(rng)
-    cat = surface(rng, pose, random_view(rng, pose, 120), 120)
+    cat = surface(rng, pose, random_camera(rng, pose, 120), 120)
     hair = rng.standard_normal((120, 120), np.float32)
     coat = {"calico": calico_coat, "tabby": tabby_coat}[kind](rng, cat, hair)
     return np.clip(coat[cat.inside], 0, 1)
@@ -58,7 +58,7 @@ def test_no_two_alike(drawn):
     assert apart[~np.eye(36, dtype=bool)].min() > 12
 
 
-def test_light_colour_and_place_vary(drawn):
+def test_light_color_and_place_vary(drawn):
     pictures = np.concatenate([drawn[kind] for kind in KINDS]).astype(float)
     brightness = pictures.mean((1, 2, 3))
     assert brightness.std() > 15 and 70 < brightness.mean() < 160
@@ -69,39 +69,39 @@ def test_light_colour_and_place_vary(drawn):
 
 
 def test_every_pose_is_drawn_and_fills_part_of_the_picture():
-    for i, (_, pose) in enumerate(POSES):
+    for i, pose in enumerate(POSES):
         shape = pose(np.random.default_rng(i))
-        cat = surface(np.random.default_rng(0), shape, View(18.0, 1.5, 1.2, 0.0, False), 200)
+        cat = surface(np.random.default_rng(0), shape, Camera(18.0, 1.5, 1.2, 0.0, False), 200)
         assert 0.08 < cat.inside.mean() < 0.8
         assert cat.face[cat.inside].mean() > 0.05
         assert np.isfinite(cat.shade).all() and cat.shade[cat.inside].max() <= 1.01
 
 
-def test_views_differ_in_scale_and_all_have_the_cat_in_them():
+def test_cameras_differ_in_scale_and_all_have_the_cat_in_them():
     units, shares = [], []
     for i in range(80):
         rng = np.random.default_rng(i)
         pose = random_pose(rng)
-        view = random_view(rng, pose, 200)
-        units.append(view.unit)
-        shares.append(surface(rng, pose, view, 200).inside.mean())
+        camera = random_camera(rng, pose, 200)
+        units.append(camera.unit)
+        shares.append(surface(rng, pose, camera, 200).inside.mean())
     assert min(units) < 30 and max(units) > 60
     assert min(shares) > 0.02 and max(shares) > 0.5
 
 
-def test_a_mirrored_view_mirrors_the_cat():
-    pose = POSES[2][1](np.random.default_rng(0))
-    plain, mirrored = (
-        surface(np.random.default_rng(1), pose, View(20.0, 2.0, 1.5, 0.0, flip), 100).inside for flip in (False, True)
+def test_a_flipped_camera_flips_the_cat():
+    pose = POSES[2](np.random.default_rng(0))
+    plain, flipped = (
+        surface(np.random.default_rng(1), pose, Camera(20.0, 2.0, 1.5, 0.0, flip), 100).inside for flip in (False, True)
     )
-    assert (plain[:, 1:] == mirrored[:, :0:-1]).mean() > 0.99
+    assert (plain[:, 1:] == flipped[:, :0:-1]).mean() > 0.99
 
 
 def test_calicos_are_white_and_dark_and_warm_and_tabbies_one_hue():
     both = {kind: [] for kind in KINDS}
     for kind in KINDS:
         for i in range(40):
-            coat = coat_colours(kind, i)
+            coat = coat_colors(kind, i)
             if len(coat) < 500:
                 continue
             light, chroma = coat.mean(1), coat[:, 0] - coat[:, 2]
@@ -134,7 +134,7 @@ def test_the_script_draws_both_splits_whole_and_the_same_again(tmp_path):
     assert "6 training and 4 validation cats" in done.stdout and "drawn, not photographed" in done.stdout
     first = files(tmp_path / "a")
     assert len(first) == 10  # and nothing half written beside them
-    train, validation = find_photos(tmp_path / "a")
+    train, validation = find_images(tmp_path / "a")
     assert train.counts() == {"calico": 3, "tabby": 3} and validation.counts() == {"calico": 2, "tabby": 2}
     assert len(set(first.values())) == 10
     for path in train.paths + validation.paths:

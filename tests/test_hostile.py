@@ -12,8 +12,8 @@ import pytest
 from conftest import MODELS, run, run_part
 
 from tutorial.backend import keras
-from tutorial.command_line import visible
-from tutorial.weights_file import FILES, read_about
+from tutorial.cli import visible
+from tutorial.model_file import FILES, read_info
 
 CONVNET = FILES["small_convnet"][0]
 
@@ -162,7 +162,7 @@ def test_what_a_file_says_of_itself_has_to_make_sense(trained, tmp_path, photo, 
     with h5py.File(path, "r+") as file:
         file.attrs["about"] = json.dumps(json.loads(file.attrs["about"]) | said)
     with pytest.raises(Exception, match="damaged") as refused:
-        read_about(path)
+        read_info(path)
     assert str(refused.value).isprintable()
 
 

@@ -61,10 +61,10 @@ def test_part_3_changes_block_5_and_nothing_before_it(trained):
 
 
 def test_the_saved_files_explain_themselves(trained):
-    from tutorial.weights_file import FILES, read_about
+    from tutorial.model_file import FILES, read_info
 
     for model, epochs in zip(MODELS, EPOCHS, strict=True):
-        about = read_about(trained.weights / FILES[model][0])
+        about = read_info(trained.weights / FILES[model][0])
         assert (about.model, about.class_names, about.image_size) == (model, ["calico", "tabby"], 150)
         assert about.photos == {"train": {"calico": 7, "tabby": 12}, "validation": {"calico": 12, "tabby": 5}}
         assert {"epochs": epochs, "batch_size": 5, "seed": 0}.items() <= about.settings.items()

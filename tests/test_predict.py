@@ -9,7 +9,7 @@ from conftest import history, run
 from PIL import Image
 
 from tutorial.calibration import class_probabilities
-from tutorial.weights_file import FILES, About
+from tutorial.model_file import FILES, ModelInfo
 
 
 def answers(done) -> list[dict]:
@@ -17,11 +17,11 @@ def answers(done) -> list[dict]:
 
 
 @pytest.mark.parametrize("model", FILES)
-def test_probabilities_are_those_of_the_trainings_evaluation(trained, answered, model):
+def test_probabilities_are_those_of_the_trainings_evaluation(trained, predictions, model):
     """From predict.py's answers to the validation photos, odd ones included, the loss and the accuracy
     that the training process itself wrote down after its last epoch."""
     losses, right = [], []
-    for answer in answered[model]:
+    for answer in predictions[model]:
         true = "calico" if "/calico/" in answer["photo"].replace("\\", "/") else "tabby"
         right.append(answer["class"] == true)
         losses.append(-math.log(answer["probability"] if right[-1] else 1 - answer["probability"]))
@@ -33,10 +33,10 @@ def test_probabilities_are_those_of_the_trainings_evaluation(trained, answered, 
 
 
 @pytest.mark.parametrize("model", FILES)
-def test_each_probability_is_the_networks_output_for_the_photo_alone(trained, answered, model):
+def test_each_probability_is_the_networks_output_for_the_photo_alone(trained, predictions, model):
     """Photo by photo, against a network put together here and Keras's own predict on the loader's pixels."""
     from tutorial import networks
-    from tutorial.photos import read_photo
+    from tutorial.images import read_photo
 
     weights = trained.weights / FILES[model][0]
     if model == "small_convnet":
@@ -46,7 +46,7 @@ def test_each_probability_is_the_networks_output_for_the_photo_alone(trained, an
         base, top = networks.vgg16_base(150), networks.top_model((4, 4, 512))
         network = networks.with_top(base, top)
         (top if model == "bottleneck_fc_model" else network).load_weights(weights)
-    for answer in answered[model]:
+    for answer in predictions[model]:
         output = network.predict(read_photo(answer["photo"], 150)[None] * np.float32(1 / 255), verbose=0)[0, 0]
         assert answer["probability"] == pytest.approx(max(output, 1 - output), abs=1e-5)
         assert answer["class"] == ("tabby" if output >= 0.5 else "calico")
@@ -57,7 +57,7 @@ def test_each_probability_is_the_networks_output_for_the_photo_alone(trained, an
     [([6e-14], "a", 1.0), ([0.25], "a", 0.75), ([0.5], "a", 0.5), ([1.0], "b", 1.0), ([0.2, 0.5, 0.3], "b", 0.5)],
 )
 def test_the_probability_is_that_of_the_class_named(outputs, name, probability):
-    about = About("small_convnet", ["a", "b", "c"][: max(2, len(outputs))], 150, {}, {}, {}, 0.0)
+    about = ModelInfo("small_convnet", ["a", "b", "c"][: max(2, len(outputs))], 150, {}, {}, {}, 0.0)
     assert about.answer(class_probabilities(np.float32([outputs]))[0]) == (name, pytest.approx(probability))
 
 
@@ -74,7 +74,7 @@ def photos(tmp_path_factory):
     return folder
 
 
-def test_the_good_are_answered_and_the_bad_get_one_line_each(trained, photos):
+def test_the_good_are_predictions_and_the_bad_get_one_line_each(trained, photos):
     weights = trained.weights / "small_convnet.weights.h5"
     given = [photos / "missing.jpg", photos / "good one.png", photos / "sub", photos / "empty", "README.md"]
     done = run("predict.py", *given, "--weights", weights)
@@ -160,7 +160,7 @@ def test_compare_refuses_a_bad_photo_before_it_prints(trained, sentence):
     assert "nix.jpg" in sentence(done) and done.stdout == ""
 
 
-def test_compare_prints_the_models_side_by_side(trained, answered):
+def test_compare_prints_the_models_side_by_side(trained, predictions):
     photo = trained.data / "validation" / "tabby" / "tabby0.jpg"
     done = run("-m", "tutorial.compare", photo, "--weights-dir", trained.weights)
     assert done.returncode == 0, done.stderr
@@ -168,5 +168,5 @@ def test_compare_prints_the_models_side_by_side(trained, answered):
     assert [line.split()[0] for line in table[1:4]] == list(FILES)
     for line, model in zip(table[1:4], FILES, strict=True):
         assert f"{history(trained.weights, model)[-1]['val_accuracy']:.1%}" in line
-        [alone] = [one for one in answered[model] if one["photo"] == str(photo)]
+        [alone] = [one for one in predictions[model] if one["photo"] == str(photo)]
         assert line.endswith(f"{alone['class']} ({100 * alone['probability']:.1f} %)")

@@ -13,12 +13,12 @@ import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
+from conftest import PROJECT, SHARED, paint, run
+from photo_tools.duplicates import NEAR, fingerprint, groups, near_pairs
+
 import numpy as np
 import pytest
-from conftest import PROJECT, SHARED, paint, run
 from PIL import Image, ImageEnhance, ImageOps
-
-from tutorial.dataset.duplicates import NEAR, fingerprint, groups, near_pairs
 
 
 def prune(data, *flags, **more):
@@ -357,7 +357,7 @@ def test_copies_of_real_photos_are_found_and_different_ones_are_not():
 
 def test_the_probe_predicts_each_photo_without_having_seen_it():
     """The formula for leave-one-out against really leaving each one out."""
-    from tutorial.dataset.unlike import RIDGE, _probe
+    from photo_tools.outliers import RIDGE, _probe
 
     rng = np.random.default_rng(0)
     features = rng.normal(size=(40, 7))
@@ -393,7 +393,7 @@ def test_dogs_among_cats_are_ranked_first(imagenet_file, tmp_path):
     assert len(scores) == 60
     first = sorted(scores, key=scores.get, reverse=True)[:6]
     assert sum(name.startswith("dog") for name in first) >= 2  # of 3; by chance 0.3
-    assert {Path(f).name for f, row in rows.items() if "unlike" in row["reasons"]} == set(first)
+    assert {Path(f).name for f, row in rows.items() if "outlier" in row["reasons"]} == set(first)
     again = prune(tmp_path, "--ranking")
     assert again.returncode == 0 and {f: r["score"] for f, r in table(tmp_path).items()} == {
         f: r["score"] for f, r in rows.items()

@@ -9,7 +9,7 @@ import pytest
 import readme
 from conftest import PROJECT
 
-from tutorial.command_line import TutorialError
+from tutorial.cli import TutorialError
 
 GOOD = """# Cats
 

@@ -13,9 +13,9 @@ from PIL import Image
 from tutorial import networks
 from tutorial.backend import keras
 from tutorial.imagenet import LAYERS, imagenet_weights
-from tutorial.photos import as_vgg16_learnt, find_photos, find_test, read_photo
+from tutorial.images import as_vgg16_learnt, find_images, find_test, read_photo
 from tutorial.training import class_weights, fading_steps
-from tutorial.weights_file import FILES, read_about
+from tutorial.model_file import FILES, read_info
 
 NAMES = ["cornish", "devon", "<persian>"]  # the last comes first in alphabetical order
 
@@ -40,7 +40,7 @@ def improved(tmp_path_factory):
 def test_weights_files_say_how_they_were_made(improved):
     _, weights, _ = improved
     for model, (name, _) in FILES.items():
-        about = read_about(weights / name)
+        about = read_info(weights / name)
         assert about.class_names == sorted(NAMES) and about.recipe == "improved" and about.mirrored
         assert about.photos["test"] == {"<persian>": 2, "cornish": 2, "devon": 3}
         assert about.preprocessing.startswith("rescale" if model == "small_convnet" else "vgg16")
@@ -50,7 +50,7 @@ def test_weights_files_say_how_they_were_made(improved):
 
 def plain_look(model, weights):
     """What a network says of preprocessed photos of any size, put together here: a probability for each class."""
-    network = networks.load_network(weights, read_about(weights))
+    network = networks.load_network(weights, read_info(weights))
     if model == "small_convnet":
         return lambda photos: network.predict(photos, verbose=0)
     tensors = [tensor for name in LAYERS for tensor in network.get_layer(name).get_weights()]
@@ -81,7 +81,7 @@ def test_predict_answers_as_the_network_and_the_file_say(improved, model):
     """Photo and mirror image, for VGG16 both enlarged too, through plain Keras, averaged, calibrated by hand."""
     data, folder, printed = improved
     weights = folder / FILES[model][0]
-    about, look = read_about(weights), plain_look(model, weights)
+    about, look = read_info(weights), plain_look(model, weights)
     done = run("predict.py", data / "test", "--weights", weights, "--json", "--threshold", "0.5")
     assert done.returncode == 0, done.stderr
     losses, right = [], []
@@ -119,7 +119,7 @@ def test_test_photos_choose_nothing(improved, tmp_path):
     done = run_part(2, tmp_path / "data", tmp_path / "weights", "--epochs", 2, "--recipe", "improved")
     assert done.returncode == 0, done.stderr
     name = FILES["bottleneck_fc_model"][0]
-    with_test, without = read_about(weights / name), read_about(tmp_path / "weights" / name)
+    with_test, without = read_info(weights / name), read_info(tmp_path / "weights" / name)
     for one in ("temperature", "offsets", "unsure_below"):
         assert getattr(with_test, one) == getattr(without, one), one
     tensors = []
@@ -135,7 +135,7 @@ def test_test_photos_choose_nothing(improved, tmp_path):
 
 
 def test_what_is_unlike_the_training_photos_is_said(improved, tmp_path):
-    """Noise, to a network that has seen soft colours."""
+    """Noise, to a network that has seen soft colors."""
     from PIL import Image
 
     noise = tmp_path / "noise.png"
@@ -174,7 +174,7 @@ def test_vgg16s_own_preprocessing_is_keras():
 
 
 def test_classes_count_the_same_in_all(improved):
-    train, _ = find_photos(improved[0])
+    train, _ = find_images(improved[0])
     weights = class_weights(train)
     assert [weights[i] * count for i, count in enumerate(train.counts().values())] == pytest.approx([16 / 3] * 3)
     assert find_test(improved[0], train).counts() == {"<persian>": 2, "cornish": 2, "devon": 3}

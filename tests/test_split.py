@@ -8,15 +8,15 @@ import signal
 from collections import Counter
 from pathlib import Path
 
-import pytest
 from conftest import paint, run
+from photo_tools.splitting import split_photos, wanted
+from tutorial.cli import TutorialError
+from tutorial.images import find_images
+
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
-
-from tutorial.command_line import TutorialError
-from tutorial.dataset.splitting import deal, wanted
-from tutorial.photos import find_photos
 
 
 def split(data, *flags, **more):
@@ -36,7 +36,7 @@ def fingerprint(path):
     return hashlib.sha256(Path(path).read_bytes()).hexdigest()
 
 
-# ---- properties of the deal
+# ---- properties of the split
 
 
 @st.composite
@@ -55,12 +55,12 @@ numbers = st.integers(1, 12)
 
 @settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
 @given(collections(), numbers, numbers, st.integers(0, 2**32 - 1))
-def test_properties_of_the_deal(collection, train, validation, seed):
+def test_properties_of_the_split(collection, train, validation, seed):
     names, groups = collection
     counts = {"calico": (train, validation), "tabby": (train, validation)}
     have = Counter(names)
     try:
-        sides = deal(names, groups, counts, seed)
+        sides = split_photos(names, groups, counts, seed)
     except TutorialError as error:
         enough = all(have[name] >= train + validation for name in counts)
         assert ("copies" in str(error)) == enough  # with enough photos, only copies can be in the way
@@ -74,7 +74,7 @@ def test_properties_of_the_deal(collection, train, validation, seed):
     assert not sides_of[0] & sides_of[1]
     for group in groups:
         assert sum(bool(side & set(group)) for side in sides_of) <= 1
-    assert deal(names, groups, counts, seed) == sides
+    assert split_photos(names, groups, counts, seed) == sides
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
@@ -89,7 +89,7 @@ def test_a_deal_that_exists_is_found(sizes, train, validation, seed):
     starts = [sum(sizes[:i]) for i in range(len(sizes))]
     groups = [list(range(start, start + size)) for start, size in zip(starts, sizes, strict=True)]
     try:
-        deal(["calico"] * total, groups, {"calico": (train, validation)}, seed)
+        split_photos(["calico"] * total, groups, {"calico": (train, validation)}, seed)
         found = True
     except TutorialError:
         found = False
@@ -100,7 +100,7 @@ def test_the_seed_matters_and_the_deal_is_even():
     names, groups = ["calico"] * 40, [[i] for i in range(40)]
     drawn = Counter()
     for seed in range(400):
-        sides = deal(names, groups, {"calico": (20, 10)}, seed)
+        sides = split_photos(names, groups, {"calico": (20, 10)}, seed)
         drawn.update(sides[1])
     assert set(drawn) == set(range(40)) and min(drawn.values()) > 60 and max(drawn.values()) < 145  # 100 +- 5 sigma
 
@@ -127,7 +127,7 @@ def collected(tmp_path):
     (calico / "cut.jpg").write_bytes((calico / "calico1.jpg").read_bytes()[:2000])
     with open(calico / "attribution.csv", "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(["file", "source_page", "author", "licence", "licence_url", "query", "sha256"])
+        writer.writerow(["file", "source_page", "author", "license", "license_url", "query", "sha256"])
         who = ["calico5.jpg", "https://example.org/5", 'J\u00f6rg "J", x', "by", "https://example.org/by", "calico cat"]
         writer.writerow([*who, fingerprint(calico / "calico5.jpg")])
     return tmp_path
@@ -141,7 +141,7 @@ def test_it_deals_out_whole_and_again_the_same(collected):
     assert "calico: 9 for train, 5 for validation, 1 not used" in done.stdout
     assert done.stdout.splitlines()[-1] == f"next: python fine_tuning_VGG16_pt1.py --data {collected}"
     assert content(collected / "collected") == before
-    train, validation = find_photos(collected)  # the parts' own eyes
+    train, validation = find_images(collected)  # the parts' own eyes
     assert train.counts() == {"calico": 9, "tabby": 9} and validation.counts() == {"calico": 5, "tabby": 5}
     rows = manifest(collected)
     files = {**content(collected / "train"), **content(collected / "validation")}
@@ -189,7 +189,7 @@ def test_what_it_did_not_make_is_not_replaced(collected, sentence):
     ("flags", "words"),
     [
         ((), ["calico has 15 usable photos", "1000 for train", "300 for validation", "collect 1285 more", "0.8"]),
-        (("--train", "0.9", "--validation", "0.2"), ["--train 0.9", "add up to 1"]),
+        (("--train", "0.9", "--validation", "0.2"), ["--train 0.9", "more than 1"]),
         (("--train", "13", "--validation", "2"), ["4 times", "prune.py"]),
     ],
 )

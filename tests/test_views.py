@@ -7,7 +7,7 @@ from tutorial import whole_file
 from tutorial.augmentation import Augmentation, warp
 from tutorial.backend import keras, tf
 from tutorial.batches import PhotoBatches
-from tutorial.networks import freeze_first_blocks, split_after_first_blocks, top_model, vgg16_base, with_top
+from tutorial.vgg16 import freeze_first_blocks, split_after_first_blocks, top_model, vgg16_base, with_top
 from tutorial.views import kept_views
 
 AUGMENTATION = Augmentation(shear=0.2, zoom=0.2, flip=True)
@@ -24,8 +24,8 @@ def base():
 @pytest.fixture
 def sets():
     rng = np.random.default_rng(0)
-    colours = rng.integers(0, 256, (26, 5, 5, 3))
-    pixels = np.uint8(np.kron(colours, np.ones((1, 16, 16, 1))))
+    colors = rng.integers(0, 256, (26, 5, 5, 3))
+    pixels = np.uint8(np.kron(colors, np.ones((1, 16, 16, 1))))
     labels = np.float32(rng.integers(0, 2, 26))
     training = PhotoBatches(pixels[:19], labels[:19], 5, AUGMENTATION, seed=3)
     return training, PhotoBatches(pixels[19:], labels[19:], 5)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tutorial.backend import keras, tf
-from tutorial.networks import vgg16_base
+from tutorial.vgg16 import vgg16_base
 from tutorial.winograd import convolution
 
 

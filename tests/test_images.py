@@ -5,7 +5,7 @@ import pytest
 from conftest import SHARED, odd_photos
 from PIL import Image
 
-from tutorial.photos import PhotoError, files_below, find_photos, load_photos, open_photo, read_photo, rescale
+from tutorial.images import PhotoError, files_below, find_images, load_images, open_photo, read_photo, rescale
 
 
 def save(tmp_path, image, name="photo.png", **options):
@@ -35,7 +35,7 @@ def test_transparent_pixels_become_white(tmp_path):
         assert pixels.tolist() == [[[200, 0, 0], [255, 255, 255]]]
 
 
-def test_transparent_palette_colour_becomes_white(tmp_path):
+def test_transparent_palette_color_becomes_white(tmp_path):
     image = Image.new("P", (2, 1))
     image.putpalette([10, 20, 30, 40, 50, 60])
     image.putpixel((1, 0), 1)
@@ -43,7 +43,7 @@ def test_transparent_palette_colour_becomes_white(tmp_path):
     assert np.asarray(open_photo(path)).tolist() == [[[10, 20, 30], [255, 255, 255]]]
 
 
-def test_half_transparent_grey_is_mixed_with_white(tmp_path):
+def test_half_transparent_gray_is_mixed_with_white(tmp_path):
     path = save(tmp_path, Image.new("LA", (1, 1), (100, 128)))
     assert np.asarray(open_photo(path))[0, 0] == pytest.approx([255 - (255 - 100) * 128 / 255] * 3, abs=1)
 
@@ -54,7 +54,7 @@ def test_sixteen_bits_are_scaled_not_clipped(tmp_path, name):
     assert np.asarray(open_photo(path))[0, :, 0].tolist() == [0, 128, 255]
 
 
-def test_float_greyscale_in_0_to_1_is_scaled(tmp_path):
+def test_float_grayscale_in_0_to_1_is_scaled(tmp_path):
     path = save(tmp_path, Image.fromarray(np.float32([[0, 0.5, 1]])), "a.tif")
     assert np.asarray(open_photo(path))[0, :, 0].tolist() == [0, 128, 255]
 
@@ -111,8 +111,8 @@ def test_unreadable_photos_are_left_out_with_their_labels(tmp_path, capsys):
     (tmp_path / "train" / "a" / "1.png").write_bytes(b"")
     (tmp_path / "train" / "b" / ".hidden.png").write_bytes(b"")
     (tmp_path / "train" / "b" / "notes.txt").write_text("")
-    train, _ = find_photos(tmp_path)
-    pixels, files = load_photos(train, 4)
+    train, _ = find_images(tmp_path)
+    pixels, files = load_images(train, 4)
     assert pixels[:, 0, 0, 0].tolist() == [0, 20, 100, 110, 120]
     assert files.labels.tolist() == [0, 0, 1, 1, 1]
     assert [path.name for path in files.paths] == ["0.png", "2.png", "0.png", "1.png", "2.png"]
@@ -123,6 +123,6 @@ def test_unreadable_photos_are_left_out_with_their_labels(tmp_path, capsys):
 
 @pytest.mark.shared
 def test_every_real_photo_is_read():
-    for files in find_photos(SHARED / "calico_tabby"):
-        pixels, kept = load_photos(files, 150)
+    for files in find_images(SHARED / "calico_tabby"):
+        pixels, kept = load_images(files, 150)
         assert len(pixels) == len(kept.paths) == len(files.paths)

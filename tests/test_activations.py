@@ -9,8 +9,8 @@ from PIL import Image
 
 from tutorial import whole_file
 from tutorial.features import bottleneck_features
-from tutorial.networks import vgg16_base
-from tutorial.photos import find_photos, read_photo
+from tutorial.vgg16 import vgg16_base
+from tutorial.images import find_images, read_photo
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +28,7 @@ def drawn(tmp_path_factory):
 
 def test_features_and_labels_line_up(base, drawn, tmp_path):
     """7 and 12 photos, 8 at a time; each row against its photo sent through the base alone."""
-    train, _ = find_photos(drawn)
+    train, _ = find_images(drawn)
     features, files = bottleneck_features(base, train, tmp_path / "features.npz")
     assert features.shape == (19, 2, 2, 512) and features.dtype == np.float32
     assert files.labels.tolist() == [0] * 7 + [1] * 12
@@ -46,7 +46,7 @@ def test_the_same_photos_are_reused_and_changed_ones_noticed(base, drawn, tmp_pa
     shutil.copytree(drawn, data)
 
     def compute() -> tuple[np.ndarray, str]:
-        features, _ = bottleneck_features(base, find_photos(data)[0], kept)
+        features, _ = bottleneck_features(base, find_images(data)[0], kept)
         return features, capsys.readouterr().out
 
     first, printed = compute()
@@ -58,7 +58,7 @@ def test_the_same_photos_are_reused_and_changed_ones_noticed(base, drawn, tmp_pa
     Image.new("RGB", (50, 50), "red").save(data / "train" / "tabby" / "tabby3.jpg")
     changed, printed = compute()
     assert "the photos have changed" in printed
-    names = [path.name for path in find_photos(data)[0].paths]
+    names = [path.name for path in find_images(data)[0].paths]
     differ = np.abs(changed - first).max(axis=(1, 2, 3)) > 1e-3
     assert [name for name, differs in zip(names, differ, strict=True) if differs] == ["tabby3.jpg"]
 
@@ -81,14 +81,14 @@ def test_an_unreadable_photo_is_left_out_of_features_and_labels(base, drawn, tmp
     shutil.copytree(drawn, data)
     (data / "train" / "calico" / "calico2.jpg").write_bytes(b"")
     for _ in range(2):  # computed, then reused
-        features, files = bottleneck_features(base, find_photos(data)[0], tmp_path / "features.npz")
+        features, files = bottleneck_features(base, find_images(data)[0], tmp_path / "features.npz")
         assert len(features) == len(files.paths) == 18
         assert files.counts() == {"calico": 6, "tabby": 12}
 
 
 def test_too_little_disk_means_features_that_are_not_kept(base, drawn, tmp_path, capsys, monkeypatch):
     """The same features, and a sentence in the place of the file."""
-    train, _ = find_photos(drawn)
+    train, _ = find_images(drawn)
     monkeypatch.setattr(whole_file, "WORTH_SAYING", 150e3)  # of 19 photos x 2 x 2 x 512 x 4 bytes
     kept, _ = bottleneck_features(base, train, tmp_path / "kept.npz")
     said = capsys.readouterr().out

@@ -20,17 +20,16 @@ from conftest import MODELS, PROJECT, run
 from matplotlib.text import Text
 from PIL import Image
 
-sys.path.insert(0, str(PROJECT / "images"))
 import accuracy_chart
 import make_pictures
 import page
 
 from tutorial import pictures
 from tutorial.backend import keras
-from tutorial.command_line import TutorialError
-from tutorial.drawing.drawn_cat import draw_cat
-from tutorial.pictures import plt
-from tutorial.weights_file import FILES, About
+from tutorial.cli import TutorialError
+from drawing.drawn_cat import draw_cat
+from tutorial.plots import plt
+from tutorial.model_file import FILES, ModelInfo
 
 SCRIPT = "images/make_pictures.py"
 README = (PROJECT / "README.md").read_text(encoding="utf-8")
@@ -75,25 +74,25 @@ def test_a_command_makes_a_picture(trained, photo, tmp_path, picture):
     check_picture(path)
 
 
-def test_the_prediction_is_what_each_model_says(trained, answered, tmp_path, monkeypatch):
+def test_the_prediction_is_what_each_model_says(trained, predictions, tmp_path, monkeypatch):
     photo = trained.data / "validation" / "tabby" / "tabby0.jpg"
     written = []
     monkeypatch.setattr(Text, "draw", lambda self, renderer: written.append(self.get_text()))
     args = argparse.Namespace(photo=photo, weights_dir=trained.weights, save=tmp_path / "prediction.jpg")
     make_pictures.prediction(args)
     for model in MODELS:
-        [said] = [one for one in answered[model] if one["photo"] == str(photo)]
+        [said] = [one for one in predictions[model] if one["photo"] == str(photo)]
         assert f"{said['class']} ({100 * said['probability']:.1f} %)" in written
         assert make_pictures.TITLES[model] in written
 
 
 def test_part_1s_preview_is_the_sheet_of_views(trained):
     """The views that part 1 saved are those that the picture shows, of the photo and seed that part 1 had."""
-    from tutorial.augmentation import views_to_look_at
-    from tutorial.photos import read_photo
+    from tutorial.augmentation import views_to_inspect_photos
+    from tutorial.images import read_photo
 
     first = read_photo(trained.data / "train" / "calico" / "calico0.jpg", 150)
-    views = views_to_look_at(first, 20, seed=0)
+    views = views_to_inspect_photos(first, 20, seed=0)
     for i, view in enumerate(views, 1):
         with Image.open(trained.weights / "preview" / f"view_{i:02}.jpg") as saved:
             assert np.abs(np.asarray(saved, float) - view).mean() < 6  # JPEG
@@ -256,9 +255,9 @@ def test_the_mistakes_most_confident_first(writing):
     wrong = [[0.4, 0.6], [0.01, 0.99], [0.75, 0.25], [0.5, 0.5]]  # of two that are equal the first is named
     labels = np.array([0, 1, 0, 0, 1, 1])
     unlike = np.array([True, False, True, True, False, False])
-    colours = ["red", "green", "blue", "cyan", "magenta", "yellow"]
-    drawn = [Image.new("RGB", (20, 20), colour) for colour in colours]
-    about = About("small_convnet", ["calico", "tabby"], 150, {"train": {"calico": 2, "tabby": 3}}, {}, {}, 0.0)
+    colors = ["red", "green", "blue", "cyan", "magenta", "yellow"]
+    drawn = [Image.new("RGB", (20, 20), color) for color in colors]
+    about = ModelInfo("small_convnet", ["calico", "tabby"], 150, {"train": {"calico": 2, "tabby": 3}}, {}, {}, 0.0)
     figure = make_pictures.mistakes_figure(drawn, labels, np.array(right + wrong), unlike, about)
     shown = [axis.images[0].get_array()[0, 0].tolist() for axis in figure.axes if axis.images][1:]
     assert shown == [[0, 255, 255], [255, 0, 255], [0, 0, 255], [255, 255, 0]]
@@ -417,8 +416,8 @@ def test_photos_with_answers_are_readable(writing, tmp_path):
     """One, and a row of three as on the page: wide, square and tall ones, with long answers and names."""
     for count, size in ((1, (600, 400)), (3, (451, 300)), (3, (300, 300)), (3, (300, 600))):
         answer = (Image.new("RGB", size, "orange"), "not sure: tabby? (61.3 %); unlike any training photo")
-        answered = pictures.Answered(*answer, "photo_of_a_tabby_" * 4 + ".jpg")
-        pictures.save_predictions([answered] * count, tmp_path / "answers.png")
+        predictions = pictures.Answered(*answer, "photo_of_a_tabby_" * 4 + ".jpg")
+        pictures.save_predictions([predictions] * count, tmp_path / "answers.png")
         assert len(writing) == 2 * count
         check_readable(writing)
 

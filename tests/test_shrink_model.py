@@ -11,7 +11,7 @@ import pytest
 from conftest import PROJECT, SHARED, draw, run, run_part, tensors
 
 from tutorial.imagenet import imagenet_weights
-from tutorial.weights_file import read_about
+from tutorial.model_file import read_info
 
 GIVEN = PROJECT / "weights" / "pretrained"
 NAMES = ("small_convnet.weights.h5", "fine_tuned_vgg16.weights.h5")
@@ -25,13 +25,13 @@ def probabilities(*command):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_compact_file_answers_as_the_model_did(trained, answered, tmp_path, name):
+def test_a_compact_file_answers_as_the_model_did(trained, predictions, tmp_path, name):
     done = run("-m", "tutorial.compact", trained.weights / name, tmp_path / "given away")
     assert done.returncode == 0, done.stderr
     small = tmp_path / "given away" / name
     assert re.search(rf"saved .*{name}, [0-9.]+ MB instead of [0-9.]+ MB", done.stdout)
     after = probabilities(trained.data / "validation", "--weights", small)
-    before = answered[name.removesuffix(".weights.h5")]
+    before = predictions[name.removesuffix(".weights.h5")]
     assert after.keys() == {one["photo"] for one in before} and len(before) > 10
     for one in before:
         again, with_half = after[one["photo"]]
@@ -46,7 +46,7 @@ def test_a_compact_file_holds_what_was_trained_alone(trained, tmp_path):
     assert {one.dtype for one in held.values()} == {np.dtype(np.float16)}
     assert sum(one.size for one in held.values()) == 9_177_089
     assert (tmp_path / NAMES[1]).stat().st_size < 2 * 9_177_089 + 100_000
-    full, part = read_about(trained.weights / NAMES[1]), read_about(tmp_path / NAMES[1])
+    full, part = read_info(trained.weights / NAMES[1]), read_info(tmp_path / NAMES[1])
     assert part.compact and not full.compact and (part.scores, part.class_names) == (full.scores, full.class_names)
 
 
@@ -94,7 +94,7 @@ def fresh(tmp_path_factory):
     return folder
 
 
-def test_a_photo_is_answered_before_anything_is_trained(fresh):
+def test_a_photo_is_predictions_before_anything_is_trained(fresh):
     done = run(fresh / "predict.py", fresh / "photos", folder=fresh)
     assert done.returncode == 0, done.stderr
     first, *answers = done.stdout.splitlines()

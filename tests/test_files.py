@@ -4,12 +4,12 @@ import os
 
 import pytest
 
-from tutorial.command_line import TutorialError
-from tutorial.whole_file import written_whole
+from tutorial.cli import TutorialError
+from tutorial.files import atomic_write
 
 
 def test_the_file_appears_with_its_content_and_ordinary_permissions(tmp_path):
-    with written_whole(tmp_path / "new" / "a.weights.h5") as beside:
+    with atomic_write(tmp_path / "new" / "a.weights.h5") as beside:
         beside.write_text("new")
         assert beside.name.endswith("a.weights.h5") and not (tmp_path / "new" / "a.weights.h5").exists()
     assert (tmp_path / "new" / "a.weights.h5").read_text() == "new"
@@ -20,7 +20,7 @@ def test_the_file_appears_with_its_content_and_ordinary_permissions(tmp_path):
 
 def test_an_error_leaves_the_old_file_and_nothing_else(tmp_path):
     (tmp_path / "a").write_text("old")
-    with pytest.raises(ZeroDivisionError), written_whole(tmp_path / "a") as beside:
+    with pytest.raises(ZeroDivisionError), atomic_write(tmp_path / "a") as beside:
         beside.write_text("half")
         raise ZeroDivisionError
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("a", "old")]
@@ -30,6 +30,6 @@ def test_a_full_disk_is_said_in_a_sentence(tmp_path):
     if not os.path.exists("/dev/full"):
         pytest.skip("no /dev/full here")
     said = pytest.raises(TutorialError, match=r"a\.csv could not be written \(No space left on device\)")
-    with said, written_whole(tmp_path / "a.csv"), open("/dev/full", "w") as full:
+    with said, atomic_write(tmp_path / "a.csv"), open("/dev/full", "w") as full:
         full.write("x" * 100_000)
     assert list(tmp_path.iterdir()) == []

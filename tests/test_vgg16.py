@@ -8,7 +8,7 @@ from PIL import Image
 
 from tutorial.backend import keras
 from tutorial.imagenet import LAYERS, imagenet_weights
-from tutorial.networks import averaging, freeze_first_blocks, looks, small_convnet, top_model, vgg16_base, with_top
+from tutorial.vgg16 import averaging, freeze_first_blocks, looks, small_convnet, top_model, vgg16_base, with_top
 
 STORED_SUM, STORED_STRONGEST, STORED_MAXIMUM = 706.114, 155, 9.40106  # of the ramp below
 
@@ -104,7 +104,7 @@ def test_with_enlarged_photos_an_answer_is_the_mean_of_two():
 
 
 def test_features_of_a_known_picture():
-    """A colour ramp, the same everywhere: its features with the real ImageNet weights, stored when first computed."""
+    """A color ramp, the same everywhere: its features with the real ImageNet weights, stored when first computed."""
     x, y = np.meshgrid(np.linspace(0, 1, 150), np.linspace(0, 1, 150))
     ramp = np.stack([x, y, 1 - x * y], -1)[None].astype(np.float32)
     features = vgg16_base(150).predict_on_batch(ramp)[0]

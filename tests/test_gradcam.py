@@ -8,12 +8,12 @@ from conftest import PROJECT, run
 from PIL import Image
 
 from tutorial import networks
-from tutorial.answers import TrainedNetwork
+from tutorial.evaluation import TrainedNetwork
 from tutorial.backend import keras
-from tutorial.explain import grad_cam
+from tutorial.gradcam import grad_cam
 from tutorial.imagenet import LAYERS
-from tutorial.photos import PREPROCESSING, RESCALE, VGG16
-from tutorial.weights_file import FILES, About, save_weights
+from tutorial.images import PREPROCESSING, RESCALE, VGG16
+from tutorial.model_file import FILES, ModelInfo, save_weights
 
 layers = keras.layers
 
@@ -100,7 +100,7 @@ def test_every_network_against_differences(imagenet_file, tmp_path, model, recip
     preprocessing = VGG16 if improved and model != "small_convnet" else RESCALE
     settings = {"average_places": True, "enlarged": 96} if improved else {}
     names = ["a", "b", "c"][:classes]
-    about = About(model, names, size, {}, settings, {}, 0.0, preprocessing, recipe, mirrored=improved)
+    about = ModelInfo(model, names, size, {}, settings, {}, 0.0, preprocessing, recipe, mirrored=improved)
     save_weights(saved, tmp_path / "model.weights.h5", about)
     trained = TrainedNetwork(tmp_path / "model.weights.h5", about)
 
@@ -152,7 +152,7 @@ def sees_red(tmp_path_factory):
     weights[8][0] = 1
     network.set_weights(weights)
     path = tmp_path_factory.mktemp("weights") / "small_convnet.weights.h5"
-    save_weights(network, path, About("small_convnet", ["calico", "tabby"], 150, {}, {}, {}, 0.0))
+    save_weights(network, path, ModelInfo("small_convnet", ["calico", "tabby"], 150, {}, {}, {}, 0.0))
     return path
 
 
@@ -162,8 +162,8 @@ def stretches(mask):
     return list(zip(edges[::2], edges[1::2], strict=True))
 
 
-def near(pixels, colour):
-    return (np.abs(np.int64(pixels) - colour) < 12).all(-1)
+def near(pixels, color):
+    return (np.abs(np.int64(pixels) - color) < 12).all(-1)
 
 
 RED = np.array([255, 0, 0])
