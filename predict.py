@@ -12,7 +12,6 @@ A weights file holds all that is needed: its network's settings, the preprocessi
 import json
 import sys
 from functools import cached_property
-from itertools import islice
 from pathlib import Path
 
 from tutorial.cli import TutorialError, echo, escape, parser, probability, run
@@ -140,11 +139,12 @@ def main() -> int:
 
     # Predictions, a batch of photos at a time
     failed, shown = False, []
-    read = zip(photos, read_many(photos, model.image_size), strict=True)
-    while batch := list(islice(read, INFERENCE_BATCH)):
-        images = [image for _, image in batch if not isinstance(image, PhotoError)]
+    for start in range(0, len(photos), 4 * INFERENCE_BATCH):
+        batch = photos[start : start + 4 * INFERENCE_BATCH]
+        read = list(read_many(batch, model.image_size))
+        images = [image for image in read if not isinstance(image, PhotoError)]
         described = iter(model.describe(images) if images else ())
-        for photo, image in batch:
+        for photo, image in zip(batch, read, strict=True):
             failed |= isinstance(image, PhotoError)
             text, known = ("", {"error": str(image)}) if isinstance(image, PhotoError) else next(described)
             if args.json:

@@ -1,4 +1,4 @@
-"""A corpus of bad and odd photo files, made anew each time: every one is either a picture or refused in a sentence."""
+"""A corpus of bad and odd photo files: every one is either a picture or refused in a sentence."""
 
 import io
 import struct
@@ -18,15 +18,15 @@ def picture(width: int = 64, height: int = 48) -> Image.Image:
     return Image.fromarray(np.uint8(colors)).resize((width, height), Image.Resampling.BICUBIC)
 
 
-def encoded(image: Image.Image, ending: str, **options: object) -> bytes:
+def encoded(image: Image.Image, suffix: str, **options: object) -> bytes:
     """An image as the bytes of a file."""
     file = io.BytesIO()
-    image.save(file, FORMATS[ending], **options)
+    image.save(file, FORMATS[suffix], **options)
     return file.getvalue()
 
 
 def png_of_size(width: int, height: int) -> bytes:
-    """A PNG that claims a size and has next to no data for it."""
+    """A PNG whose header claims a size for which it has no data."""
 
     def chunk(kind: bytes, content: bytes) -> bytes:
         return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
@@ -37,15 +37,15 @@ def png_of_size(width: int, height: int) -> bytes:
     )
 
 
-def resized_claim(ending: str, width: int, height: int) -> bytes:
-    """A whole file whose header then claims another size."""
-    content = bytearray(encoded(picture(), ending))
-    if ending == "png":
+def resized_claim(suffix: str, width: int, height: int) -> bytes:
+    """A valid file whose header claims another size."""
+    content = bytearray(encoded(picture(), suffix))
+    if suffix == "png":
         return png_of_size(width, height)
-    if ending == "jpg":
+    if suffix == "jpg":
         start = content.index(b"\xff\xc0") + 5
         content[start : start + 4] = struct.pack(">HH", height % 65536, width % 65536)
-    elif ending == "gif":
+    elif suffix == "gif":
         content[6:10] = struct.pack("<HH", width % 65536, height % 65536)
     else:  # bmp
         content[18:26] = struct.pack("<ii", width, height)
@@ -53,19 +53,19 @@ def resized_claim(ending: str, width: int, height: int) -> bytes:
 
 
 def bad(folder: Path) -> list[Path]:
-    """Files that hold no picture, whatever they are called."""
+    """Files without a picture, whatever their suffix."""
     files: dict[str, bytes] = {}
-    for ending in FORMATS:
-        files[f"page.{ending}"] = PAGE
-        files[f"empty.{ending}"] = b""
-        files[f"zeros.{ending}"] = bytes(5000)
+    for suffix in FORMATS:
+        files[f"page.{suffix}"] = PAGE
+        files[f"empty.{suffix}"] = b""
+        files[f"zeros.{suffix}"] = bytes(5000)
         for i in range(3):
-            files[f"noise{i}.{ending}"] = np.random.default_rng(i).bytes(3000)
-        whole = encoded(picture(), ending)
+            files[f"noise{i}.{suffix}"] = np.random.default_rng(i).bytes(3000)
+        whole = encoded(picture(), suffix)
         for percent in range(10, 60, 10):
-            files[f"cut{percent}.{ending}"] = whole[: len(whole) * percent // 100]
-    for ending in ("png", "jpg", "gif", "bmp"):
-        files[f"huge.{ending}"] = resized_claim(ending, 20_000, 20_000)
+            files[f"cut{percent}.{suffix}"] = whole[: len(whole) * percent // 100]
+    for suffix in ("png", "jpg", "gif", "bmp"):
+        files[f"huge.{suffix}"] = resized_claim(suffix, 20_000, 20_000)
     for size in ((0, 0), (0, 9), (9, 0)):
         files[f"size{size[0]}x{size[1]}.png"] = png_of_size(*size)
         files[f"size{size[0]}x{size[1]}.bmp"] = resized_claim("bmp", *size)
@@ -76,18 +76,18 @@ def bad(folder: Path) -> list[Path]:
 
 
 def odd(folder: Path) -> list[Path]:
-    """Files that hold a picture, if an odd one."""
+    """Files with a picture, in odd forms."""
     files: dict[str, bytes] = {}
     photo = picture()
-    for ending in FORMATS:
+    for suffix in FORMATS:
         for other in FORMATS:
-            files[f"{ending} called.{other}"] = encoded(photo, ending)
-        files[f"pixel.{ending}"] = encoded(Image.new("RGB", (1, 1), "red"), ending)
-        files[f"line.{ending}"] = encoded(Image.new("RGB", (300, 1), "red"), ending)
-        files[f"more after it.{ending}"] = encoded(photo, ending) + PAGE
+            files[f"{suffix} called.{other}"] = encoded(photo, suffix)
+        files[f"pixel.{suffix}"] = encoded(Image.new("RGB", (1, 1), "red"), suffix)
+        files[f"line.{suffix}"] = encoded(Image.new("RGB", (300, 1), "red"), suffix)
+        files[f"trailing bytes.{suffix}"] = encoded(photo, suffix) + PAGE
     frames = {"save_all": True, "append_images": [photo.rotate(angle) for angle in (90, 180)]}
-    for ending in ("gif", "webp", "tif", "png"):
-        files[f"frames.{ending}"] = encoded(photo, ending, **frames)
+    for suffix in ("gif", "webp", "tif", "png"):
+        files[f"frames.{suffix}"] = encoded(photo, suffix, **frames)
     gray = photo.convert("L")
     for mode in ("1", "L", "LA", "P", "RGBA", "I;16"):
         image = (gray if mode == "I;16" else photo).convert(mode)
@@ -119,18 +119,18 @@ def odd(folder: Path) -> list[Path]:
 
 
 def unknown(folder: Path) -> list[Path]:
-    """Files of which some hold a picture still: with bytes changed, or cut short near the end."""
+    """Damaged files, some of which still hold a picture: with bytes changed, or truncated near the end."""
     files: dict[str, bytes] = {}
-    for ending in FORMATS:
-        whole = encoded(picture(), ending)
+    for suffix in FORMATS:
+        whole = encoded(picture(), suffix)
         for percent in range(60, 100, 10):
-            files[f"cut{percent}.{ending}"] = whole[: len(whole) * percent // 100]
+            files[f"cut{percent}.{suffix}"] = whole[: len(whole) * percent // 100]
         rng = np.random.default_rng(1)
         for i in range(20):
             changed = np.frombuffer(whole, np.uint8).copy()
             places = rng.integers(0, len(whole) if i % 2 else min(60, len(whole)), 1 + i // 4)
             changed[places] ^= np.uint8(rng.integers(1, 256, len(places)))
-            files[f"flipped{i}.{ending}"] = changed.tobytes()
+            files[f"flipped{i}.{suffix}"] = changed.tobytes()
     return _written(folder, files)
 
 

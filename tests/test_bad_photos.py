@@ -1,45 +1,45 @@
-"""Bad and odd photo files: each is predictions or refused in one line, by predict.py and in training, in little memory."""
+"""Bad and odd photo files: each is predicted or refused in one line, in little memory."""
 
 import json
 import os
 import shutil
 
 import bad_photos
+from conftest import paint, run, run_part
+from tutorial.images import PhotoError, files_below, load_images, open_photo
+from tutorial.model_file import FILES
+
 import numpy as np
 import pytest
-from conftest import paint, run, run_part
 from PIL import Image
-
-from tutorial.images import PhotoError, files_below, find_images, load_images, open_photo
-from tutorial.model_file import FILES
 
 MEMORY = 1_500_000_000  # bytes
 
 
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory):
-    """Three lists of files: those without a picture, with one, and those of which nobody knows."""
+    """Three lists of files: without a picture, with one, and damaged ones that may hold one."""
     folder = tmp_path_factory.mktemp("corpus")
     return [make(folder / make.__name__) for make in (bad_photos.bad, bad_photos.odd, bad_photos.unknown)]
 
 
-def test_predict_has_one_line_for_each_file_and_little_memory(trained, corpus):
+def test_predict_has_one_line_for_each_file_and_needs_little_memory(trained, corpus):
     bad, odd, unknown = corpus
     folder = bad[0].parent.parent
     assert len(bad) + len(odd) + len(unknown) >= 300
     done = run("predict.py", folder, "--weights", trained.weights / FILES["small_convnet"][0], "--json", memory=MEMORY)
     assert done.returncode == 2 and done.stderr == ""
-    said = {answer["photo"]: answer for answer in map(json.loads, done.stdout.splitlines())}
-    assert set(said) == {str(path) for path in bad + odd + unknown} == {str(path) for path in files_below(folder)}
-    assert [path.name for path in bad if "error" not in said[str(path)]] == []
-    assert [path.name for path in odd if "class" not in said[str(path)]] == []
+    found = {one["photo"]: one for one in map(json.loads, done.stdout.splitlines())}
+    assert set(found) == {str(path) for path in bad + odd + unknown} == {str(path) for path in files_below(folder)}
+    assert [path.name for path in bad if "error" not in found[str(path)]] == []
+    assert [path.name for path in odd if "class" not in found[str(path)]] == []
     for path in bad + unknown:
-        error = said[str(path)].get("error", "")
+        error = found[str(path)].get("error", "")
         assert not error or (str(path) in error and "\n" not in error and len(error) < 600)
 
 
 def test_odd_files_hold_the_picture_that_was_put_into_them(corpus):
-    """Wherever colors were not taken away: turned upright, the first of several frames, under a wrong name."""
+    """Rotated upright, the first of several frames, under a wrong suffix; where the format has kept the colors."""
     expected = np.float64(bad_photos.picture())
     checked = 0
     for path in corpus[1]:
@@ -70,17 +70,17 @@ def test_training_leaves_bad_files_out_and_counts_them(corpus, tmp_path, capsys)
     few = bad[:4]
     for path in few:
         shutil.copy(path, tmp_path / "train" / "a")
-    pixels, files = load_images(find_images(tmp_path)[0], 32)
-    said = capsys.readouterr().out
-    assert len(pixels) == 12 and files.counts() == {"a": 6, "b": 6}
-    assert f"4 of 16 files in {tmp_path / 'train'} were left out" in said
-    assert all(str(tmp_path / "train" / "a" / path.name) in said for path in few)
+    train, _, _ = load_images(tmp_path, 32)
+    found = capsys.readouterr().out
+    assert len(train.images) == 12 and train.counts() == {"a": 6, "b": 6}
+    assert f"4 of 16 files in {tmp_path / 'train'} were left out" in found
+    assert all(str(tmp_path / "train" / "a" / path.name) in found for path in few)
     shutil.copy(bad[4], tmp_path / "train" / "b")
     with pytest.raises(Exception, match=r"5 of 17 files in .* cannot be read, more than 25%"):
-        load_images(find_images(tmp_path)[0], 32)
+        load_images(tmp_path, 32)
 
 
-def test_what_libtiff_says_of_a_broken_file_stays_off_the_terminal(trained, tmp_path):
+def test_libtiff_writes_nothing_to_the_terminal(trained, tmp_path):
     """Found by benchmarks/fuzz.py: compressed TIFFs about which the C library itself wrote lines to the terminal."""
     whole = bad_photos.encoded(bad_photos.picture(), "tif", compression="tiff_lzw")
     for i in range(10):
@@ -95,7 +95,7 @@ def test_what_libtiff_says_of_a_broken_file_stays_off_the_terminal(trained, tmp_
 
 @pytest.mark.skipif(os.name != "posix", reason="links and permissions are POSIX's")
 def test_what_is_no_file_at_all(trained, tmp_path):
-    """Folders called cat.jpg, loops of links, dangling links, pipes, hidden files and Windows's own."""
+    """Folders called cat.jpg, loops of links, dangling links, pipes, hidden and system files."""
     folder = tmp_path / "data" / "train" / "calico"
     for split in ("train", "validation"):
         shutil.copytree(trained.data / split, tmp_path / "data" / split)

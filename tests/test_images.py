@@ -1,11 +1,14 @@
-"""The loader, against Pillow used directly and values worked out by hand."""
+"""The loader, against Pillow used directly and hand-computed values; and data folders that it refuses."""
+
+import shutil
+
+from conftest import SHARED, draw, odd_photos
+from tutorial.cli import TutorialError
+from tutorial.images import PhotoError, caffe, files_below, load_images, open_photo, read_photo, rescale
 
 import numpy as np
 import pytest
-from conftest import SHARED, odd_photos
 from PIL import Image
-
-from tutorial.images import PhotoError, files_below, find_images, load_images, open_photo, read_photo, rescale
 
 
 def save(tmp_path, image, name="photo.png", **options):
@@ -24,6 +27,13 @@ def test_plain_photo_is_pillows_own_reading(tmp_path):
 def test_rescale_is_division_by_255():
     assert np.array_equal(rescale(np.uint8([0, 51, 255])), np.float32([0, 51, 255]) * np.float32(1 / 255))
     assert rescale(np.uint8([255])).dtype == np.float32
+
+
+def test_caffe_is_keras_preprocessing_for_vgg16():
+    from tutorial.backend import keras
+
+    images = np.random.default_rng(0).integers(0, 256, (2, 5, 5, 3), np.uint8)
+    assert np.allclose(caffe(images), keras.applications.vgg16.preprocess_input(np.float32(images)), atol=1e-4)
 
 
 def test_transparent_pixels_become_white(tmp_path):
@@ -111,18 +121,59 @@ def test_unreadable_photos_are_left_out_with_their_labels(tmp_path, capsys):
     (tmp_path / "train" / "a" / "1.png").write_bytes(b"")
     (tmp_path / "train" / "b" / ".hidden.png").write_bytes(b"")
     (tmp_path / "train" / "b" / "notes.txt").write_text("")
-    train, _ = find_images(tmp_path)
-    pixels, files = load_images(train, 4)
-    assert pixels[:, 0, 0, 0].tolist() == [0, 20, 100, 110, 120]
-    assert files.labels.tolist() == [0, 0, 1, 1, 1]
-    assert [path.name for path in files.paths] == ["0.png", "2.png", "0.png", "1.png", "2.png"]
-    assert files.counts() == {"a": 2, "b": 3}
+    train, _, test = load_images(tmp_path, 4)
+    assert test is None
+    assert train.images[:, 0, 0, 0].tolist() == [0, 20, 100, 110, 120]
+    assert train.labels.tolist() == [0, 0, 1, 1, 1]
+    assert [path.name for path in train.paths] == ["0.png", "2.png", "0.png", "1.png", "2.png"]
+    assert train.counts() == {"a": 2, "b": 3}
     printed = capsys.readouterr().out
     assert str(tmp_path / "train" / "a" / "1.png") in printed and "1 of 6 files" in printed
 
 
 @pytest.mark.shared
 def test_every_real_photo_is_read():
-    for files in find_images(SHARED / "calico_tabby"):
-        pixels, kept = load_images(files, 150)
-        assert len(pixels) == len(kept.paths) == len(files.paths)
+    train, validation, _ = load_images(SHARED / "calico_tabby", 150)
+    files = files_below(SHARED / "calico_tabby" / "train") + files_below(SHARED / "calico_tabby" / "validation")
+    assert len(train.images) + len(validation.images) == len(files)
+
+
+def remove(*paths):
+    for path in paths:
+        shutil.rmtree(path)
+
+
+FAULTS = {
+    "no data folder": (lambda d: remove(d), ["data/train", "--data"]),
+    "no train": (lambda d: remove(d / "train"), ["data/train", "--data"]),
+    "no validation": (lambda d: remove(d / "validation"), ["data/validation", "--data"]),
+    "no class": (lambda d: remove(d / "train" / "calico", d / "train" / "tabby"), ["data/train", "two"]),
+    "one class": (lambda d: remove(d / "train" / "tabby"), ["data/train", "one class", "calico", "two"]),
+    "an empty third class": (lambda d: (d / "train" / "zebra").mkdir(), ["data/train/zebra", "no photos", "add"]),
+    "other classes in test": (
+        lambda d: shutil.copytree(d / "train" / "tabby", d / "test" / "a") and draw(d / "test", tabby=1),
+        ["data/train", "data/test", "calico", "folder names"],
+    ),
+    "an empty class": (lambda d: (d / "train" / "tabby" / "tabby0.jpg").unlink(), ["train/tabby", "add"]),
+    "other classes in validation": (
+        lambda d: (d / "validation" / "tabby").rename(d / "validation" / "zebra"),
+        ["data/train", "data/validation", "zebra", "tabby"],
+    ),
+    "no readable photo": (
+        lambda d: (d / "train" / "tabby" / "tabby0.jpg").write_bytes(b"not a photo"),
+        ["train/tabby", "replace"],
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_faulty_data_folders_get_one_sentence(tmp_path, fault):
+    """That a part ends with it, without a traceback, is in test_errors.py."""
+    for split in ("train", "validation"):
+        draw(tmp_path / "data" / split, calico=1, tabby=1)
+    spoil, named = FAULTS[fault]
+    spoil(tmp_path / "data")
+    with pytest.raises(TutorialError) as error:
+        load_images(tmp_path / "data", 32)
+    sentence = str(error.value).replace("\\", "/")
+    assert "\n" not in sentence and all(word in sentence for word in named), sentence
