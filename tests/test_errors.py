@@ -1,13 +1,15 @@
 """What a reader can get wrong: one sentence that names the folder or file and the remedy, exit status 2."""
 
 import json
-import os
 import shutil
+
+from conftest import draw, run, run_part
+from tutorial.cli import TutorialError
+from tutorial.recipes import parse_settings
 
 import h5py
 import numpy as np
 import pytest
-from conftest import draw, run, run_part
 
 
 @pytest.fixture
@@ -17,51 +19,12 @@ def data(tmp_path):
     return tmp_path / "data"
 
 
-def remove(*paths):
-    for path in paths:
-        shutil.rmtree(path)
-
-
-def spoil(folder):
-    for path in folder.iterdir():
-        path.write_bytes(b"not a photo")
-
-
-FOLDER_FAULTS = {
-    "no data folder": (lambda d: remove(d), ["data/train", "--data"]),
-    "no train": (lambda d: remove(d / "train"), ["data/train", "--data"]),
-    "no validation": (lambda d: remove(d / "validation"), ["data/validation", "--data"]),
-    "no class": (lambda d: remove(d / "train" / "calico", d / "train" / "tabby"), ["data/train", "two"]),
-    "one class": (lambda d: remove(d / "train" / "tabby"), ["data/train", "one class", "calico", "two"]),
-    "an empty third class": (lambda d: (d / "train" / "zebra").mkdir(), ["data/train/zebra", "no photos", "add"]),
-    "other classes in test": (
-        lambda d: shutil.copytree(d / "train" / "tabby", d / "test" / "a") and draw(d / "test", tabby=1),
-        ["data/train", "data/test", "calico", "folder names"],
-    ),
-    "an empty class": (lambda d: (d / "train" / "tabby" / "tabby0.jpg").unlink(), ["train/tabby", "add"]),
-    "other classes in validation": (
-        lambda d: (d / "validation" / "tabby").rename(d / "validation" / "zebra"),
-        ["data/train", "data/validation", "zebra", "tabby"],
-    ),
-}
-
-
-@pytest.mark.parametrize("fault", FOLDER_FAULTS)
-@pytest.mark.parametrize("part", [1, 2, 3])
-def test_folders(data, tmp_path, sentence, part, fault):
-    spoiled, named = FOLDER_FAULTS[fault]
-    spoiled(data)
-    line = sentence(run_part(part, data, tmp_path / "weights")).replace(os.sep, "/")
-    for word in named:
-        assert word in line
-    assert not (tmp_path / "weights").exists()
-
-
-@pytest.mark.parametrize("part", [1, 2])
-def test_no_readable_photo(imagenet_file, data, tmp_path, sentence, part):
-    spoil(data / "train" / "tabby")
-    line = sentence(run_part(part, data, tmp_path / "weights")).replace(os.sep, "/")
-    assert "train/tabby" in line and "replace" in line
+def test_a_fault_in_the_data_ends_a_part_with_one_sentence(data, tmp_path, sentence):
+    """Each fault's own sentence is in test_images.py."""
+    shutil.rmtree(data / "validation" / "tabby")
+    line = sentence(run_part(1, data, tmp_path / "weights"))
+    assert str(data / "validation") in line and "one class" in line
+    assert [path.name for path in (tmp_path / "weights").iterdir()] == [".lock"]
 
 
 def test_part_3_without_part_2_says_what_to_run(data, tmp_path, sentence):
@@ -71,7 +34,7 @@ def test_part_3_without_part_2_says_what_to_run(data, tmp_path, sentence):
 
 def test_part_3_with_the_wrong_weights(trained, data, tmp_path, sentence):
     line = sentence(run_part(3, data, trained.weights, "--recipe", "improved"))
-    assert "(tutorial)" in line and "(improved)" in line and "pt2.py" in line and "--recipe improved" in line
+    assert "(original)" in line and "(improved)" in line and "pt2.py" in line and "--recipe improved" in line
 
     weights = tmp_path / "weights"
     weights.mkdir()
@@ -86,11 +49,6 @@ def test_part_3_with_the_wrong_weights(trained, data, tmp_path, sentence):
     assert "tabby" in line and "zebra" in line and "pt2.py" in line
 
 
-def without_about(path):
-    with h5py.File(path, "r+") as file:
-        del file.attrs["about"]
-
-
 def half(path):
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
@@ -100,16 +58,17 @@ def without_a_tensor(path):
         del file["layers"][next(iter(file["layers"]))]
 
 
-def other_shape(path):
-    with h5py.File(path, "r+") as file:
-        about = json.loads(file.attrs["about"])
-        file.attrs["about"] = json.dumps(about | {"image_size": 64})
+def metadata(change):
+    """A fault: the metadata with this change, or something else in its place."""
 
+    def spoil(path):
+        with h5py.File(path, "r+") as file:
+            old = json.loads(file.attrs["model_info"])
+            del file.attrs["model_info"]
+            if change is not None:
+                file.attrs["model_info"] = json.dumps(old | change) if isinstance(change, dict) else change
 
-def unknown_recipe(path):
-    with h5py.File(path, "r+") as file:
-        about = json.loads(file.attrs["about"])
-        file.attrs["about"] = json.dumps(about | {"recipe": "of tomorrow"})
+    return spoil
 
 
 WEIGHTS_FAULTS = {
@@ -117,13 +76,14 @@ WEIGHTS_FAULTS = {
     "a folder": lambda path: path.unlink() or path.mkdir(),
     "text": lambda path: path.write_text("hello"),
     "empty": lambda path: path.write_bytes(b""),
-    "cut short": half,
-    "of another program": without_about,
-    "about is no JSON": lambda path: h5py.File(path, "r+").attrs.__setitem__("about", "{"),
-    "about is something else": lambda path: h5py.File(path, "r+").attrs.__setitem__("about", np.arange(3)),
+    "truncated": half,
     "a tensor is missing": without_a_tensor,
-    "for another size": other_shape,
-    "of a recipe to come": unknown_recipe,
+    "of another program": metadata(None),
+    "metadata is no JSON": metadata("{"),
+    "metadata is something else": metadata(np.arange(3)),
+    "for another size": metadata({"image_size": 64}),
+    "of an unknown network": metadata({"settings": {"network": "transformer"}}),
+    "of a later version": metadata({"new": 1}),
 }
 
 
@@ -142,29 +102,61 @@ def test_wrong_flags_are_named(flags):
     assert done.returncode == 2 and flags.split()[0] in done.stderr and "Traceback" not in done.stderr
 
 
+RECIPES = {
+    "original": {"epochs": 5, "dropout": 0.5, "pooling": "", "augmentation": {"rotation_range": 15.0}},
+    "improved": {"pooling": "avg", "input_sizes": (150, 224), "flip_tta": True, "epochs": 9, "cached_copies": 4},
+}
+
+
 @pytest.mark.parametrize(
-    ("part", "given", "named"),
+    ("given", "named"),
     [
-        (1, "nix=1", ["'nix'", "dropout"]),
-        (1, "weight_decay=1", ["tutorial", "'weight_decay'"]),  # the improved recipe has it
-        (1, "flip=maybe", ["flip", "True or False"]),
-        (1, "epochs=2.5", ["epochs", "whole number"]),
-        (1, "epochs=0", ["epochs", "from 1"]),
-        (1, "momentum=0.5", ["'momentum'", "dropout"]),  # part 3 has it
-        (1, "zoom", ["zoom", "number"]),
-        (1, "dropout=nan", ["dropout", "0 to 1"]),
-        (1, "rotation=-5", ["rotation", "0 to 180"]),
-        (3, "blocks=5", ["blocks", "1 to 4"]),
+        ("nix=1", ["'nix'", "dropout"]),
+        ("flip_tta=maybe", ["flip_tta", "True or False"]),
+        ("flip_tta=1", ["True or False"]),
+        ("epochs=2.5", ["epochs", "a whole number"]),
+        ("epochs=0", ["epochs", "from 1"]),
+        ("epochs=__import__('os').getpid()", ["a whole number"]),
+        ("dropout", ["dropout", "a number"]),
+        ("dropout=nan", ["dropout", "0 to 1"]),
+        ("dropout=(0.5,)", ["a number"]),
+        ("rotation_range=5", ["'rotation_range'", "augmentation.rotation_range"]),
+        ("augmentation.rotation_range=-5", ["0 to 180"]),
+        ("augmentation=1", ["'augmentation'"]),
+        ("pooling=max", ["'' or 'avg'"]),
+        ("input_sizes=224", ["whole numbers, such as (150, 224)"]),
+        ("input_sizes=()", ["whole numbers"]),
+        ("input_sizes=(150, 2)", ["32 to 1024"]),
     ],
 )
-def test_settings_that_are_none(sentence, part, given, named):
-    line = sentence(run(f"fine_tuning_VGG16_pt{part}.py", "--set", given))
-    assert f"--set {given}: " in line and all(word in line for word in named)
+def test_a_wrong_setting_gets_one_sentence(monkeypatch, given, named):
+    monkeypatch.setattr("sys.argv", ["part", "--set", given])
+    with pytest.raises(TutorialError) as error:
+        parse_settings("", RECIPES)
+    line = str(error.value)
+    assert line.startswith(f"--set {given}: ") and all(word in line for word in named), line
 
 
-def test_settings_that_do_not_go_together(data, sentence):
-    flags = ["--recipe", "improved", "--set", "average_places=False"]
-    assert "--set enlarged=150" in sentence(run("fine_tuning_VGG16_pt2.py", "--data", data, *flags))
+def test_settings_are_the_recipes_and_the_flags(monkeypatch):
+    """What a recipe does not name is off; a whole number serves where a fraction is meant."""
+    flags = ["--epochs", "3", "--set", "dropout=0", "--set", "augmentation.rotation_range=20", "--set", "pooling=avg"]
+    monkeypatch.setattr("sys.argv", ["part", *flags, "--set", "input_sizes=(64,)"])
+    _, settings = parse_settings("", RECIPES)
+    assert vars(settings) == {
+        "epochs": 3, "dropout": 0.0, "pooling": "avg", "augmentation": {"rotation_range": 20.0},
+        "input_sizes": (64,), "flip_tta": False, "cached_copies": 0,
+    }  # fmt: skip
+    assert type(settings.dropout) is float and RECIPES["original"]["augmentation"]["rotation_range"] == 15.0
+    monkeypatch.setattr("sys.argv", ["part", "--recipe", "improved", "--cached-copies", "0"])
+    args, settings = parse_settings("", RECIPES)
+    assert (settings.augmentation, settings.input_sizes) == ({"rotation_range": 0.0}, (150, 224))
+    assert (settings.epochs, settings.dropout, settings.cached_copies) == (9, 0.0, 0)
+    assert args.weights_dir.name == "improved"
+
+
+def test_settings_that_do_not_go_together(data, tmp_path, sentence):
+    flags = ["--recipe", "improved", "--set", "pooling=", "--weights-dir", tmp_path / "weights"]
+    assert "--set 'input_sizes=(150,)'" in sentence(run("fine_tuning_VGG16_pt2.py", "--data", data, *flags))
 
 
 @pytest.mark.parametrize("script", ["fine_tuning_VGG16_pt1.py", "fine_tuning_VGG16_pt2.py", "fine_tuning_VGG16_pt3.py"])
@@ -172,7 +164,7 @@ def test_help_shows_defaults_and_an_example(script):
     done = run(script, "--help")
     assert done.returncode == 0
     epochs = 50 if "pt2" in script else 30
-    for default in (f"(tutorial: {epochs};", "(tutorial: 16;", "(default: data)", "(default: weights;", "(default: 0)"):
+    for default in (f"(original: {epochs},", "(original: 16,", "(default: data)", "(default: weights;", "(default: 0)"):
         assert default in " ".join(done.stdout.split())
     assert f"python {script} --data" in done.stdout
 

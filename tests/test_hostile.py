@@ -1,4 +1,4 @@
-"""Files that someone made to harm: they run no code, take no memory, and cannot drive the terminal."""
+"""Hostile files: they run no code, take no memory, and cannot control the terminal."""
 
 import json
 import os
@@ -6,14 +6,14 @@ import pickle
 import shutil
 import zipfile
 
+from conftest import MODELS, run, run_part
+from tutorial.backend import keras
+from tutorial.cli import TutorialError, escape
+from tutorial.model_file import FILES, read_info
+
 import h5py
 import numpy as np
 import pytest
-from conftest import MODELS, run, run_part
-
-from tutorial.backend import keras
-from tutorial.cli import visible
-from tutorial.model_file import FILES, read_info
 
 CONVNET = FILES["small_convnet"][0]
 
@@ -30,7 +30,7 @@ class Bomb:
 
 @pytest.fixture
 def marker(tmp_path):
-    """Where the code in a bad file would leave its mark; checked in the end, and that it would have."""
+    """The file that code in a hostile file would make; first it is shown that it would."""
     path = tmp_path / "marker"
     pickle.loads(pickle.dumps(Bomb(path)))
     assert path.exists()
@@ -67,7 +67,7 @@ def test_no_code_in_a_weights_file_is_run(marker, tmp_path, photo, sentence, kin
     assert str(path) in sentence(run("predict.py", photo, "--weights", path))
 
 
-def test_no_code_in_a_whole_model_with_our_mark_is_run(marker, trained, tmp_path, photo):
+def test_no_code_in_a_whole_model_with_our_metadata_is_run(marker, trained, tmp_path, photo):
     """A convnet's weights file that also carries a model with Python code: the weights alone are read."""
     path = tmp_path / CONVNET
     shutil.copy(trained.weights / CONVNET, path)
@@ -78,23 +78,20 @@ def test_no_code_in_a_whole_model_with_our_mark_is_run(marker, trained, tmp_path
     assert run("predict.py", photo, "--weights", path).returncode == 0
 
 
-def test_no_code_in_kept_features_views_and_runs_is_run(marker, trained, tmp_path):
-    """They are computed again, and the run begins anew."""
+def test_no_code_in_caches_and_checkpoints_is_run(marker, trained, tmp_path):
+    """They are computed again, and the run starts again."""
     weights = tmp_path / "weights"
     shutil.copytree(trained.weights, weights)
     bomb = np.array([Bomb(marker)] * 19, object)
-    np.savez(weights / "bottleneck_features_train.npz", features=bomb, labels=bomb, photos=bomb, digests=bomb)
     for model in MODELS[1:]:
-        with open(weights / f"{model}.unfinished", "wb") as file:
-            np.savez(file, said=bomb)
-    views = list((weights / "frozen_blocks").glob("*.npy"))
-    assert len(views) == 2
-    for path in views:
+        np.savez(weights / f"{model}.checkpoint.npz", metadata=bomb, arr_0=bomb)
+    caches = sorted((weights / "activations").glob("*.npy"))
+    assert len(caches) == 4
+    for path in caches:
         np.save(path, bomb, allow_pickle=True)
-    second = run_part(2, trained.data, weights, "--epochs", 1)
-    assert second.returncode == 0 and second.stdout.count("is damaged") == 2
-    third = run_part(3, trained.data, weights, "--epochs", 1)
-    assert third.returncode == 0 and third.stdout.count("is damaged") == 3
+    for part in (2, 3):
+        done = run_part(part, trained.data, weights, "--epochs", 1)
+        assert done.returncode == 0 and done.stdout.count("is damaged") == 3, done.stderr
 
 
 def external(file, folder):
@@ -137,7 +134,7 @@ def test_arrays_that_are_elsewhere_or_enormous_are_refused(trained, tmp_path, ph
 
 
 @pytest.mark.parametrize(
-    "said",
+    "change",
     [
         {"image_size": 10**6},
         {"image_size": "150"},
@@ -147,7 +144,9 @@ def test_arrays_that_are_elsewhere_or_enormous_are_refused(trained, tmp_path, ph
         {"offsets": [1.0]},
         {"temperature": 0},
         {"temperature": float("nan")},
-        {"settings": {"enlarged": 10**6}},
+        {"settings": {"input_sizes": [10**6]}},
+        {"settings": {"input_sizes": [150] * 1000}},
+        {"settings": {"augmentation": {"zoom_range": [1]}}},
         {"settings": []},
         {"settings": {"epochs": [1]}},
         {"photos": []},
@@ -156,18 +155,18 @@ def test_arrays_that_are_elsewhere_or_enormous_are_refused(trained, tmp_path, ph
         {"model": ["small_convnet"]},
     ],
 )
-def test_what_a_file_says_of_itself_has_to_make_sense(trained, tmp_path, photo, sentence, said):
+def test_invalid_metadata_is_refused(trained, tmp_path, change):
     path = tmp_path / CONVNET
     shutil.copy(trained.weights / CONVNET, path)
     with h5py.File(path, "r+") as file:
-        file.attrs["about"] = json.dumps(json.loads(file.attrs["about"]) | said)
-    with pytest.raises(Exception, match="damaged") as refused:
+        file.attrs["model_info"] = json.dumps(json.loads(file.attrs["model_info"]) | change)
+    with pytest.raises(TutorialError, match="has invalid metadata") as refused:
         read_info(path)
     assert str(refused.value).isprintable()
 
 
-def test_names_cannot_drive_the_terminal(trained, tmp_path, sentence):
-    """A photo's name with escape sequences and a line of its own is shown with them written out."""
+def test_names_cannot_control_the_terminal(trained, tmp_path, sentence):
+    """Control characters in a photo's name are escaped."""
     name = "\x1b[2J\x1b]0;owned\x07\n\u202egpj.jpg"
     photo = tmp_path / name
     shutil.copy(next((trained.data / "validation" / "tabby").glob("*.jpg")), photo)
@@ -184,5 +183,5 @@ def test_names_cannot_drive_the_terminal(trained, tmp_path, sentence):
     assert "class folder" in line and r"a\x1b[31m" in line
 
 
-def test_visible():
-    assert visible("Zoë's cat 猫\t\n\r\x7f\x9b\u202e") == r"Zoë's cat 猫\t\n\r\x7f\x9b\u202e"
+def test_escape():
+    assert escape("Zoë's cat 猫\t\n\r\x7f\x9b\u202e") == r"Zoë's cat 猫\t\n\r\x7f\x9b\u202e"

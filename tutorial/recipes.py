@@ -121,7 +121,7 @@ def _change(settings: dict[str, Any], text: str, recipes: Recipes) -> None:
     with suppress(ValueError, SyntaxError, MemoryError, RecursionError):
         given = value if isinstance(default, str) else ast.literal_eval(value)
     if isinstance(default, str):
-        choices = {one for recipe in recipes.values() for key, one in flattened(recipe) if key == name} | {default}
+        choices = {dict(flattened(recipe)).get(name, "") for recipe in recipes.values()} | {default}
         valid, wanted = given in choices, " or ".join(sorted(map(repr, choices)))
     elif isinstance(default, bool):
         valid, wanted = isinstance(given, bool), "True or False"
