@@ -1,6 +1,6 @@
 """Runs that are killed, stopped, doubled or short of disk: real processes, signals and file systems.
 
-What a run that was killed ends with is held against the bits of one that was left alone.
+A run that was killed must end with the bits of one that was not.
 """
 
 import json
@@ -13,9 +13,11 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from conftest import MODELS, PROJECT, history, part_command, run_part, tensors
+from tutorial.files import TEMPORARY
+
 import numpy as np
 import pytest
-from conftest import MODELS, PROJECT, part_command, run_part, tensors
 from PIL import Image
 
 EPOCHS = [2, 5, 1]  # of the fixture that trained the three parts
@@ -38,18 +40,13 @@ def wait_for(process: subprocess.Popen, happened: Callable[[], bool]) -> None:
         time.sleep(0.01)
 
 
-def grows(folder: Path, pattern: str, photo: int) -> Callable[[], bool]:
-    """Whether an unfinished file holds the first portion: 8 photos, of so many bytes each, and perhaps a header."""
-    return lambda: any(path.stat().st_size > 8 * photo + 200 for path in folder.glob(f"{pattern}.unfinished"))
-
-
 def epochs_done(folder: Path, model: str, least: int) -> Callable[[], bool]:
     """Whether so many epochs are saved."""
 
     def happened() -> bool:
         try:
-            with np.load(folder / f"{model}.unfinished") as file:
-                return len(json.loads(str(file["said"]))["history"]["loss"]) >= least
+            with np.load(folder / f"{model}.checkpoint.npz") as file:
+                return len(json.loads(str(file["metadata"]))["history"]["loss"]) >= least
         except FileNotFoundError:
             return False
 
@@ -58,41 +55,35 @@ def epochs_done(folder: Path, model: str, least: int) -> Callable[[], bool]:
 
 def debris(folder: Path) -> list[str]:
     names = [path.name for path in folder.rglob("*")]
-    return [name for name in names if name.startswith(".writing") or name.endswith(".unfinished")]
+    return [name for name in names if name.startswith(TEMPORARY) or name.endswith(".checkpoint.npz")]
 
 
 @pytest.mark.parametrize("part", [1, 2, 3])
-def test_a_killed_part_goes_on_and_ends_with_the_same_bits(trained, tmp_path, part):
-    """Killed while VGG16 looks at the photos, and after an epoch; then left to end."""
+def test_a_killed_part_resumes_and_ends_with_the_same_bits(trained, tmp_path, part):
+    """Killed in a pass through VGG16, which is repeated, and after an epoch; then not."""
     model = MODELS[part - 1]
     flags = ["--epochs", EPOCHS[part - 1]]
+    moments = [epochs_done(tmp_path, model, min(3, EPOCHS[part - 1]))]
     if part == 3:
         shutil.copy(trained.weights / "bottleneck_fc_model.weights.h5", tmp_path)
-    looking = {
-        2: grows(tmp_path, "bottleneck_features_train_*", 4 * 4 * 512 * 4),
-        3: grows(tmp_path / "frozen_blocks", "train_*", 9 * 9 * 512 * 2),
-    }
-    moments = [looking[part]] if part in looking else []
-    moments.append(epochs_done(tmp_path, model, min(3, EPOCHS[part - 1])))
-    said = []
+    if part > 1:  # the cache of the training photos is being written
+        moments.insert(0, lambda: any((tmp_path / "activations").glob(f"{TEMPORARY}*_train_*")))
     for happened in moments:
         process = begin(part, trained.data, tmp_path, *flags)
         wait_for(process, happened)
         process.kill()
-        said.append(process.communicate()[0])
+        process.communicate()
         assert not (tmp_path / f"{model}.weights.h5").exists()
     done = run_part(part, trained.data, tmp_path, *flags)
     assert done.returncode == 0, done.stderr
-    assert f"continuing the interrupted run in {tmp_path / model}.unfinished" in done.stdout
-    if part in looking:
-        assert ": continuing after" in said[1]
+    assert f"resuming the interrupted run in {tmp_path / model}.checkpoint.npz" in done.stdout
     first, again = (tensors(folder / f"{model}.weights.h5") for folder in (trained.weights, tmp_path))
     assert first.keys() == again.keys()
     assert all(np.array_equal(first[key], again[key]) for key in first)
     assert not debris(tmp_path)
 
 
-def test_the_improved_recipes_averaged_weights_go_on_too(trained, tmp_path):
+def test_moving_averages_of_the_weights_are_resumed_too(trained, tmp_path):
     """Killed once, against a run that was not."""
     flags = ["--recipe", "improved", "--epochs", 3]
     assert run_part(1, trained.data, tmp_path / "whole", *flags).returncode == 0
@@ -112,49 +103,46 @@ def test_two_at_once_ctrl_c_other_settings_and_restart(trained, tmp_path, senten
     wait_for(process, epochs_done(weights, MODELS[0], 1))
 
     line = sentence(run_part(1, trained.data, weights, "--epochs", 500))
-    assert "another run is at work" in line and str(weights) in line and "--weights-dir" in line
+    assert "another run is using" in line and str(weights) in line and "--weights-dir" in line
 
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=60)
+    _, printed = process.communicate(timeout=60)
     command = " ".join(["python", *part_command(1, trained.data, weights, "--epochs", 500)])
-    assert process.returncode == 130 and said.strip() == f"stopped; the same command continues: {command}"
-    kept = (weights / f"{MODELS[0]}.unfinished").read_bytes()
+    assert process.returncode == 130 and printed.strip() == f"stopped; the same command resumes: {command}"
+    kept = (weights / f"{MODELS[0]}.checkpoint.npz").read_bytes()
 
     data = tmp_path / "data"
     shutil.copytree(trained.data, data)
     Image.new("RGB", (60, 60), "red").save(data / "train" / "calico" / "calico0.jpg")
     line = sentence(run_part(1, data, weights, "--epochs", 1))
-    for word in (f"{MODELS[0]}.unfinished", "epochs (500, now 1)", "training photos", "--restart"):
+    for word in (f"{MODELS[0]}.checkpoint.npz", "epochs (500, now 1)", "training photos", "--restart"):
         assert word in line
     assert "validation photos" not in line and "seed" not in line
-    assert (weights / f"{MODELS[0]}.unfinished").read_bytes() == kept
+    assert (weights / f"{MODELS[0]}.checkpoint.npz").read_bytes() == kept
 
     done = run_part(1, data, weights, "--epochs", 1, "--restart")
-    assert done.returncode == 0 and "epoch 1/1" in done.stdout and "continuing" not in done.stdout
+    assert done.returncode == 0 and len(history(weights, MODELS[0])) == 1 and "resuming" not in done.stdout
     assert not debris(weights)
 
 
-def test_a_damaged_record_of_an_interrupted_run_means_to_begin_anew(trained, tmp_path):
-    """And what killed runs left half written is swept up, but not what lies in another run's folder below."""
+def test_with_a_damaged_checkpoint_a_run_starts_again(trained, tmp_path):
+    """And the temporary files of killed runs are removed, but not those in another run's folder."""
     whole = (trained.weights / "bottleneck_fc_model.weights.h5").read_bytes()
     for folder in (tmp_path, tmp_path / "preview", tmp_path / "other"):
         folder.mkdir(exist_ok=True)
-        (folder / ".writing-x-a.png").write_bytes(whole[:100])
+        (folder / f"{TEMPORARY}x-a.png").write_bytes(whole[:100])
     (tmp_path / "other" / ".lock").touch()
-    (tmp_path / f"{MODELS[0]}.unfinished").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / f"{MODELS[0]}.checkpoint.npz").write_bytes(whole[: len(whole) // 2])
     done = run_part(1, trained.data, tmp_path, "--epochs", 2)
-    assert done.returncode == 0 and "is damaged: beginning anew" in done.stdout
-    assert debris(tmp_path) == [".writing-x-a.png"] and debris(tmp_path / "other")
+    assert done.returncode == 0 and "is damaged: starting again" in done.stdout
+    assert debris(tmp_path) == [f"{TEMPORARY}x-a.png"] and debris(tmp_path / "other")
 
 
-def test_a_loss_that_is_no_number_stops_the_run_and_spoils_nothing(trained, tmp_path, sentence):
-    for path in trained.weights.glob("bottleneck_*"):
-        shutil.copy(path, tmp_path)
-    kept = tmp_path / "bottleneck_features_train.npz"
-    with np.load(kept) as file:
-        arrays = dict(file)
-    arrays["features"][:] = 3e38  # what comes of sums over them is beyond float32
-    np.savez(kept, **arrays)
+def test_a_loss_that_is_not_finite_stops_the_run_and_overwrites_nothing(trained, tmp_path, sentence):
+    shutil.copy(trained.weights / "bottleneck_fc_model.weights.h5", tmp_path)
+    shutil.copytree(trained.weights / "activations", tmp_path / "activations")
+    [cache] = (tmp_path / "activations").glob("bottleneck_features_train_*.npy")
+    np.save(cache, np.full_like(np.load(cache), 3e38))  # sums of these are beyond float32
     weights = tmp_path / "bottleneck_fc_model.weights.h5"
     before = weights.read_bytes()
     line = sentence(run_part(2, trained.data, tmp_path, "--epochs", 5))
@@ -162,32 +150,32 @@ def test_a_loss_that_is_no_number_stops_the_run_and_spoils_nothing(trained, tmp_
     assert weights.read_bytes() == before and not debris(tmp_path)
 
 
-def test_a_model_that_says_one_thing_of_everything_is_noticed(trained, tmp_path):
-    """One class's training photos are ten times the other's, and an epoch is not enough to see more than that."""
+def test_a_model_that_predicts_one_class_gets_a_warning(trained, tmp_path):
+    """One class's training photos are ten times the other's, and an epoch is not enough to learn more."""
     for split, counts in (("train", {"a": 1, "b": 12}), ("validation", {"a": 2, "b": 2})):
         for name, count in counts.items():
             (tmp_path / split / name).mkdir(parents=True)
             for i in range(count):
                 Image.new("RGB", (60, 60), (i, 90, 90)).save(tmp_path / split / name / f"{i}.png")
     done = run_part(1, tmp_path, tmp_path / "weights", "--epochs", 1)
-    assert done.returncode == 0 and "this model says b of every validation photo" in done.stdout
+    assert done.returncode == 0 and "the model predicts b for every validation photo" in done.stdout
 
 
 @pytest.fixture
 def disk(tmp_path) -> Iterator[Callable[[str], Path]]:
     """Mounts a small file system in memory with the options given; skips where that is not allowed."""
-    place = tmp_path / "disk"
-    place.mkdir()
+    point = tmp_path / "disk"
+    point.mkdir()
 
     def mount(options: str) -> Path:
-        command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(place)]
+        command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(point)]
         if not shutil.which("mount") or subprocess.run(command, capture_output=True, check=False).returncode:
             pytest.skip("file systems cannot be mounted here")
-        return place
+        return point
 
     yield mount
-    if os.path.ismount(place):
-        subprocess.run(["umount", str(place)], check=True)
+    if os.path.ismount(point):
+        subprocess.run(["umount", str(point)], check=True)
 
 
 def test_a_full_disk_is_a_sentence_and_leaves_what_was_there(trained, disk, sentence):
@@ -196,7 +184,7 @@ def test_a_full_disk_is_a_sentence_and_leaves_what_was_there(trained, disk, sent
     old = weights / "small_convnet.weights.h5"
     old.write_bytes(b"old")
     done = run_part(1, trained.data, weights, "--epochs", 2)
-    assert "could not be continued if it were interrupted" in done.stdout
+    assert "cannot be resumed after this epoch if it is interrupted" in done.stdout
     line = sentence(done)
     assert str(old) in line and "could not be written" in line
     assert old.read_bytes() == b"old" and not debris(weights)

@@ -1,17 +1,17 @@
-"""Files appear whole or not at all."""
+"""Files appear complete or not at all."""
 
 import os
-
-import pytest
 
 from tutorial.cli import TutorialError
 from tutorial.files import atomic_write
 
+import pytest
+
 
 def test_the_file_appears_with_its_content_and_ordinary_permissions(tmp_path):
-    with atomic_write(tmp_path / "new" / "a.weights.h5") as beside:
-        beside.write_text("new")
-        assert beside.name.endswith("a.weights.h5") and not (tmp_path / "new" / "a.weights.h5").exists()
+    with atomic_write(tmp_path / "new" / "a.weights.h5") as temporary:
+        temporary.write_text("new")
+        assert temporary.name.endswith("a.weights.h5") and not (tmp_path / "new" / "a.weights.h5").exists()
     assert (tmp_path / "new" / "a.weights.h5").read_text() == "new"
     (tmp_path / "plain").write_text("")
     if os.name == "posix":
@@ -20,16 +20,16 @@ def test_the_file_appears_with_its_content_and_ordinary_permissions(tmp_path):
 
 def test_an_error_leaves_the_old_file_and_nothing_else(tmp_path):
     (tmp_path / "a").write_text("old")
-    with pytest.raises(ZeroDivisionError), atomic_write(tmp_path / "a") as beside:
-        beside.write_text("half")
+    with pytest.raises(ZeroDivisionError), atomic_write(tmp_path / "a") as temporary:
+        temporary.write_text("half")
         raise ZeroDivisionError
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("a", "old")]
 
 
-def test_a_full_disk_is_said_in_a_sentence(tmp_path):
+def test_a_full_disk_gets_one_sentence(tmp_path):
     if not os.path.exists("/dev/full"):
         pytest.skip("no /dev/full here")
-    said = pytest.raises(TutorialError, match=r"a\.csv could not be written \(No space left on device\)")
-    with said, atomic_write(tmp_path / "a.csv"), open("/dev/full", "w") as full:
+    refused = pytest.raises(TutorialError, match=r"a\.csv could not be written \(No space left on device\)")
+    with refused, atomic_write(tmp_path / "a.csv"), open("/dev/full", "w") as full:
         full.write("x" * 100_000)
     assert list(tmp_path.iterdir()) == []

@@ -1,11 +1,12 @@
 """Winograd's convolution is the plain one: outputs and gradients, against TensorFlow's own in float64."""
 
+from tutorial.backend import keras, tf
+from tutorial.imagenet_weights import imagenet_weights
+from tutorial.vgg16 import use_winograd
+from tutorial.winograd import convolution
+
 import numpy as np
 import pytest
-
-from tutorial.backend import keras, tf
-from tutorial.vgg16 import vgg16_base
-from tutorial.winograd import convolution
 
 
 def both(convolve, inputs: np.ndarray, kernel: np.ndarray, weights: np.ndarray) -> list[np.ndarray]:
@@ -36,8 +37,8 @@ def test_outputs_and_gradients_are_the_plain_convolutions(height, width):
         assert np.abs(ours - wanted).max() < 2e-5 * np.abs(wanted).max()
 
 
-def test_one_kernel_entry_moves_the_picture():
-    """By hand: a kernel that is 1 at one place shifts the picture by one pixel that way, zeros coming in."""
+def test_one_kernel_entry_shifts_the_image():
+    """By hand: a kernel that is 1 at one place shifts the image by one pixel, with zero padding."""
     picture = np.arange(1, 26, dtype=np.float32).reshape(1, 5, 5, 1)
     kernel = np.zeros((3, 3, 1, 1), np.float32)
     kernel[0, 2] = 1  # above, to the right
@@ -47,17 +48,18 @@ def test_one_kernel_entry_moves_the_picture():
 
 
 def test_vgg16s_features_and_gradients_are_the_plain_networks():
-    """All 13 layers of Keras's own VGG16 in one go, with the ImageNet weights."""
-    ours = vgg16_base(75)
-    other = keras.applications.VGG16(include_top=False, weights=None, input_shape=(75, 75, 3))
-    other.set_weights(ours.get_weights())
+    """All 13 layers of Keras's own VGG16, with the ImageNet weights."""
+    ours, other = (
+        keras.applications.VGG16(include_top=False, weights=imagenet_weights(), input_shape=(75, 75, 3)) for _ in "12"
+    )
+    use_winograd(ours)
     assert any(layer.convolution_op is convolution for layer in ours.layers if hasattr(layer, "convolution_op"))
     rng = np.random.default_rng(0)
-    photos = np.kron(rng.random((5, 15, 15, 3)), np.ones((1, 5, 5, 1))).astype(np.float32)
+    images = np.kron(rng.random((5, 15, 15, 3)), np.ones((1, 5, 5, 1))).astype(np.float32)
     results = []
     for network in (ours, other):
         with tf.GradientTape() as tape:
-            features = network(photos)
+            features = network(images)
             total = tf.reduce_sum(features**2)
         kernels = [network.get_layer(f"block{block}_conv1").kernel.value for block in (1, 4, 5)]
         results.append([features, *tape.gradient(total, kernels)])
