@@ -1,100 +1,196 @@
-"""Bottleneck features: in step with their labels, kept, reused, and recomputed when the photos change."""
+"""The cache of activations: equal to what the plain network computes, reused for the same photos and settings alone."""
 
-import shutil
+from pathlib import Path
+
+from fine_tuning_VGG16_pt2 import top_model
+from tutorial import files
+from tutorial.activations import bottleneck_features, cached_activations
+from tutorial.augmentation import AugmentedImages, Images, affine_matrices, affine_transform
+from tutorial.backend import keras, tf
+from tutorial.imagenet_weights import imagenet_weights
+from tutorial.images import Photos
+from tutorial.vgg16 import attach_top, split_at_block5
 
 import numpy as np
 import pytest
-from conftest import draw
-from PIL import Image
 
-from tutorial import whole_file
-from tutorial.features import bottleneck_features
-from tutorial.vgg16 import vgg16_base
-from tutorial.images import find_images, read_photo
+HALF = 2.0**-11  # the relative rounding of float16
+SHEAR, ZOOM = 0.2, 0.2
 
 
 @pytest.fixture(scope="module")
 def base():
-    return vgg16_base(64)
+    """VGG16 for 80 x 80: 5 x 5 after block 4, so that block 5's pooling drops a row and a column, as at 150."""
+    base = keras.applications.VGG16(weights=imagenet_weights(), include_top=False, input_shape=(80, 80, 3))
+    for layer in base.layers:
+        layer.trainable = layer.name.startswith("block5_")
+    return base
 
 
-@pytest.fixture(scope="module")
-def drawn(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("drawn")
-    draw(folder / "train", calico=7, tabby=12)
-    draw(folder / "validation", calico=1, tabby=1)
-    return folder
+@pytest.fixture
+def photos():
+    """19 training and 7 validation photos of soft colors, which were never files."""
+    rng = np.random.default_rng(0)
+    images = np.uint8(np.kron(rng.integers(0, 256, (26, 5, 5, 3)), np.ones((1, 16, 16, 1))))
+    labels = np.float32(rng.integers(0, 2, 26))
+    return [
+        Photos(Path(split), ("a", "b"), [], labels[rows], images[rows])
+        for split, rows in (("train", slice(19)), ("validation", slice(19, 26)))
+    ]
 
 
-def test_features_and_labels_line_up(base, drawn, tmp_path):
-    """7 and 12 photos, 8 at a time; each row against its photo sent through the base alone."""
-    train, _ = find_images(drawn)
-    features, files = bottleneck_features(base, train, tmp_path / "features.npz")
-    assert features.shape == (19, 2, 2, 512) and features.dtype == np.float32
-    assert files.labels.tolist() == [0] * 7 + [1] * 12
-    with np.load(tmp_path / "features.npz") as saved:
-        assert np.array_equal(saved["features"], features)
-        assert saved["labels"].tolist() == [0] * 7 + [1] * 12
-        for row, label, name in zip(features, saved["labels"], saved["photos"], strict=True):
-            assert name.startswith(("calico", "tabby")[int(label)])
-            alone = base.predict_on_batch(read_photo(drawn / "train" / name, 64)[None] * np.float32(1 / 255))[0]
-            assert row == pytest.approx(alone, abs=1e-4)
+@pytest.fixture
+def sets(photos):
+    return augmented(photos[0]), Images(photos[1], 5)
 
 
-def test_the_same_photos_are_reused_and_changed_ones_noticed(base, drawn, tmp_path, capsys):
-    data, kept = tmp_path / "data", tmp_path / "features.npz"
-    shutil.copytree(drawn, data)
+def augmented(train, seed=3, **augmentation):
+    return AugmentedImages(train, 5, seed, **augmentation or {"shear_range": SHEAR, "zoom_range": ZOOM})
 
-    def compute() -> tuple[np.ndarray, str]:
-        features, _ = bottleneck_features(base, find_images(data)[0], kept)
+
+def changed_files(folder, work):
+    """How many files in the folder are new or were written again."""
+    before = {path: path.stat().st_mtime_ns for path in folder.iterdir()} if folder.exists() else {}
+    result = work()
+    return sum(before.get(path) != path.stat().st_mtime_ns for path in folder.iterdir()), result
+
+
+def test_bottleneck_features_are_the_bases_output_for_each_photo(base, photos, tmp_path):
+    """Photo by photo, at two sizes and flipped, against plain calls."""
+    train = photos[0]
+    found = bottleneck_features(base, train, "caffe", "avg", (80, 96), True, tmp_path)
+    assert [one.shape for one in found] == [(19, 1, 1, 512)] * 4 and found[0].dtype == np.float32
+    plain = keras.applications.VGG16(include_top=False, weights=None, pooling="avg")
+    plain.set_weights(base.get_weights())
+    inputs = keras.applications.vgg16.preprocess_input(np.float32(train.images))
+    sizes = [inputs, keras.layers.Resizing(96, 96)(inputs).numpy()]
+    for features, images in zip(found, [sizes[0], sizes[0][:, :, ::-1], sizes[1], sizes[1][:, :, ::-1]], strict=True):
+        for i in (0, 7, 8, 18):
+            assert features[i, 0, 0] == pytest.approx(plain(images[i : i + 1]).numpy()[0], abs=1e-3)
+
+
+def test_bottleneck_features_are_reused_for_the_same_photos_and_settings(base, photos, tmp_path, capsys):
+    train = photos[0]
+
+    def compute(train, preprocessing="rescale", pooling=""):
+        [features] = bottleneck_features(base, train, preprocessing, pooling, (80,), False, tmp_path)
         return features, capsys.readouterr().out
 
-    first, printed = compute()
+    first, printed = compute(train)
     assert "reusing" not in printed
-    data = data.rename(tmp_path / "moved")  # the same photos elsewhere are still the same photos
-    again, printed = compute()
-    assert "reusing the features of 19 photos" in printed and np.array_equal(first, again)
-
-    Image.new("RGB", (50, 50), "red").save(data / "train" / "tabby" / "tabby3.jpg")
-    changed, printed = compute()
-    assert "the photos have changed" in printed
-    names = [path.name for path in find_images(data)[0].paths]
-    differ = np.abs(changed - first).max(axis=(1, 2, 3)) > 1e-3
-    assert [name for name, differs in zip(names, differ, strict=True) if differs] == ["tabby3.jpg"]
-
-    (data / "train" / "tabby" / "tabby0.jpg").unlink()
-    fewer, printed = compute()
-    assert "the photos have changed" in printed and len(fewer) == 18
-
-    shutil.move(data / "train" / "tabby" / "tabby1.jpg", data / "train" / "calico" / "tabby1.jpg")
-    _, printed = compute()
-    assert "the photos have changed" in printed  # the same pictures, but one of them has another label now
-
-    whole = kept.read_bytes()
-    kept.write_bytes(whole[: len(whole) // 2])
-    repaired, printed = compute()
-    assert "is damaged" in printed and len(repaired) == 18
+    written, (again, printed) = changed_files(tmp_path, lambda: compute(train))
+    assert written == 0 and "reusing" in printed and np.array_equal(first, again)
+    images = train.images.copy()
+    images[3] = 255 - images[3]
+    changed, printed = compute(Photos(train.folder, train.class_names, [], train.labels, images))
+    assert "reusing" not in printed
+    assert np.flatnonzero(np.abs(changed - first).max(axis=(1, 2, 3)) > 1e-3).tolist() == [3]
+    other_labels = Photos(train.folder, train.class_names, [], 1 - train.labels, images)
+    assert "reusing" not in compute(other_labels)[1]
+    assert "reusing" not in compute(other_labels, "caffe")[1]
+    assert compute(other_labels, "caffe", "avg")[0].shape == (19, 1, 1, 512)
+    [cache] = tmp_path.iterdir()  # outdated ones are removed
+    cache.write_bytes(cache.read_bytes()[:-1000])
+    repaired, printed = compute(other_labels, "caffe", "avg")
+    assert "is damaged" in printed and len(repaired) == 19
 
 
-def test_an_unreadable_photo_is_left_out_of_features_and_labels(base, drawn, tmp_path):
-    data = tmp_path / "data"
-    shutil.copytree(drawn, data)
-    (data / "train" / "calico" / "calico2.jpg").write_bytes(b"")
-    for _ in range(2):  # computed, then reused
-        features, files = bottleneck_features(base, find_images(data)[0], tmp_path / "features.npz")
-        assert len(features) == len(files.paths) == 18
-        assert files.counts() == {"calico": 6, "tabby": 12}
+def test_with_too_little_disk_nothing_is_cached(base, photos, sets, tmp_path, capsys, monkeypatch):
+    [kept] = bottleneck_features(base, photos[0], "rescale", "", (80,), False, tmp_path / "kept")
+    monkeypatch.setattr(files, "RESERVE", 1e18)
+    [features] = bottleneck_features(base, photos[0], "rescale", "", (80,), False, tmp_path / "new")
+    assert "are free" in capsys.readouterr().out and np.array_equal(features, kept)
+    frozen, _ = split_at_block5(base, top_model(base.output_shape[1:], 2), "")
+    assert cached_activations(frozen, *sets, 2, tmp_path / "new") is None
+    assert "are free" in capsys.readouterr().out
+    assert cached_activations(frozen, *sets, 0, tmp_path / "new") is None
+    assert not (tmp_path / "new").exists()
 
 
-def test_too_little_disk_means_features_that_are_not_kept(base, drawn, tmp_path, capsys, monkeypatch):
-    """The same features, and a sentence in the place of the file."""
-    train, _ = find_images(drawn)
-    monkeypatch.setattr(whole_file, "WORTH_SAYING", 150e3)  # of 19 photos x 2 x 2 x 512 x 4 bytes
-    kept, _ = bottleneck_features(base, train, tmp_path / "kept.npz")
-    said = capsys.readouterr().out
-    assert "0 MB more" in said and "free)" in said
-    monkeypatch.setattr(whole_file, "SPARE", 1e18)
-    features, _ = bottleneck_features(base, train, tmp_path / "new" / "features.npz")
-    said = capsys.readouterr().out
-    assert "are free" in said and "compute them again" in said
-    assert not (tmp_path / "new").exists() and np.array_equal(features, kept)
+def test_the_two_halves_are_the_whole(base):
+    images = np.random.default_rng(1).random((3, 80, 80, 3), np.float32)
+    top = top_model(base.output_shape[1:], 2)
+    frozen, trainable = split_at_block5(base, top, "")
+    assert frozen.outputs[0].shape[1:3] == (5, 5)
+    halves = trainable.predict_on_batch(frozen.predict_on_batch(images))
+    assert halves == pytest.approx(attach_top(base, top, "", [80]).predict_on_batch(images), abs=1e-5)
+    assert not frozen.trainable_weights
+    own = {id(weight) for layer in base.layers if layer.name.startswith("block5_") for weight in layer.weights}
+    assert {id(weight) for weight in trainable.trainable_weights} - {id(weight) for weight in top.weights} == own
+    assert len(own) == 6
+
+
+def identity(base):
+    """In the place of a top model."""
+    return keras.Sequential([keras.Input(base.output_shape[1:]), keras.layers.Identity()])
+
+
+def test_a_cached_copy_is_the_plain_networks_activation(base, sets, tmp_path):
+    """Each photo's copy drawn again by hand and sent through the plain base, against block 5 on the cache."""
+    train, validation = sets
+    frozen, trainable = split_at_block5(base, identity(base), "")
+    cached, cached_validation = cached_activations(frozen, train, validation, 3, tmp_path)
+    expected = []
+    for copy in range(3):
+        copies = []
+        for first in (0, 8, 16):  # batches of 8 photos
+            some = train.arrays[first : first + 8]
+            rng = np.random.default_rng([3, copy, first])
+            copies.append(affine_transform(some, affine_matrices(len(some), rng, 0, 0, SHEAR, ZOOM, False)))
+        expected.append(base.predict_on_batch(np.concatenate(copies) / np.float32(255)))
+    assert np.abs(expected[0] - expected[1]).max() > 100 * HALF  # other copies, other features
+    for epoch in range(5):
+        order = cached.order
+        assert sorted(order) == list(range(19))
+        batches = [cached[i] for i in range(len(cached))]
+        assert np.concatenate([labels for _, labels in batches]).tolist() == train.labels[order].tolist()
+        features = trainable.predict_on_batch(np.concatenate([inputs for inputs, _ in batches]))
+        wanted = expected[epoch % 3][order]
+        assert np.abs(features - wanted).max() < 4 * HALF * wanted.max()
+        cached.on_epoch_end()
+    features = trainable.predict_on_batch(np.concatenate([cached_validation[i][0] for i in range(2)]))
+    wanted = base.predict_on_batch(validation.arrays / np.float32(255))
+    assert np.abs(features - wanted).max() < 4 * HALF * wanted.max()
+
+
+def test_gradients_behind_the_cache_are_the_plain_networks(base, sets, tmp_path):
+    train, validation = sets
+    top = top_model(base.output_shape[1:], 2)
+    frozen, trainable = split_at_block5(base, top, "")
+    whole = attach_top(base, top, "", [80])
+    cached, _ = cached_activations(frozen, train, validation, 1, tmp_path)
+    copies = [train.copies(np.arange(first, min(first + 8, 19)), 0, first) for first in (0, 8, 16)]
+    inputs, labels = cached[0]
+
+    def gradients(network, given):
+        with tf.GradientTape() as tape:  # without dropout, which is random
+            loss = tf.reduce_mean(keras.losses.binary_crossentropy(labels[:, None], network(given, training=False)))
+        return tape.gradient(loss, [weight.value for weight in network.trainable_weights])
+
+    ours, plain = gradients(trainable, inputs), gradients(whole, np.concatenate(copies)[cached.order[:5]])
+    assert len(ours) == len(plain) == 10
+    for one, other in zip(ours, plain, strict=True):
+        size = np.linalg.norm(other.numpy())
+        assert size > 0 and np.linalg.norm(one.numpy() - other.numpy()) < 0.02 * size
+
+
+def test_cached_activations_are_reused_for_the_same_photos_and_settings(base, photos, sets, tmp_path, capsys):
+    train, validation = sets
+    frozen, _ = split_at_block5(base, identity(base), "")
+
+    def cache(data, copies):
+        written, _ = changed_files(tmp_path, lambda: cached_activations(frozen, data, validation, copies, tmp_path))
+        return written, "reusing" in capsys.readouterr().out
+
+    assert cache(train, 2) == (3, False)
+    assert cache(train, 2) == (0, True)
+    assert cache(train, 3) == (1, True)  # only the copy that was missing
+    darker = Photos(train.photos.folder, ("a", "b"), [], train.labels, train.arrays // 2)
+    for changed in (
+        augmented(photos[0], seed=4),
+        augmented(photos[0], seed=4, shear_range=SHEAR),
+        augmented(darker, seed=4, shear_range=SHEAR),
+        augmented(darker, seed=4, shear_range=SHEAR, brightness=0.1),
+    ):
+        assert cache(changed, 2) == (2, True)  # the validation photos are the same
+        assert len(list(tmp_path.iterdir())) == 3  # outdated ones are removed

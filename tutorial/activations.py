@@ -41,7 +41,6 @@ class Cache:
     def __init__(self, network: keras.Model, images: Batch, count: int, path: Path, key: tuple, dtype: str) -> None:
         self.network, self.images, self.count, self.dtype = network, images, count, np.dtype(dtype)
         self.shape = (count, *network.output_shape[1:])
-        self.stem = path.name
         suffix = sha256(repr((key, self.shape, dtype)).encode()).hexdigest()[:16]
         self.path = path.with_name(f"{path.name}-{suffix}.npy")
 
@@ -77,15 +76,18 @@ class Cache:
         echo(f"{description}, {self.count} photos: {duration(time.monotonic() - start)}")
 
     def save(self, description: str) -> None:
-        """Compute the activations into the file, of which no more than a batch is in memory; remove outdated files."""
+        """Compute the activations into the file; no more than a batch of them is in memory."""
         header = {"descr": self.dtype.str, "fortran_order": False, "shape": self.shape}
         with atomic_write(self.path) as temporary, open(temporary, "wb") as file:
             np.lib.format.write_array_header_1_0(file, header)
             for outputs in self.compute(description):
                 file.write(outputs.data)
-        for other in self.path.parent.glob(f"{self.stem}-{'[0-9a-f]' * 16}.npy"):
-            if other != self.path:
-                other.unlink()
+
+
+def _remove_outdated(folder: Path, prefix: str, caches: list[Cache]) -> None:
+    """Remove the folder's files with this prefix that are not these caches."""
+    for path in set(folder.glob(f"{prefix}*.npy")) - {cache.path for cache in caches}:
+        path.unlink()
 
 
 def bottleneck_features(
@@ -109,7 +111,8 @@ def bottleneck_features(
     Raises:
         TutorialError: the folder cannot be written to.
     """
-    images, found, split = Images(photos, INFERENCE_BATCH, preprocessing), [], photos.folder.name
+    images, split = Images(photos, INFERENCE_BATCH, preprocessing), photos.folder.name
+    found, caches = [], []
     for size, network in zip(input_sizes, feature_extractors(base, pooling, input_sizes), strict=True):
         for flipped in (False, True) if flip else (False,):
 
@@ -119,6 +122,7 @@ def bottleneck_features(
             name = f"{split}_{size}{'_flipped' * flipped}"
             key = (images.digest, preprocessing, pooling, size, flipped)
             cache = Cache(network, batch, len(photos.labels), folder / f"bottleneck_features_{name}", key, "<f4")
+            caches.append(cache)
             what = f"bottleneck features of {split}, {size} x {size}{', flipped' * flipped}"
             if (cached := cache.load()) is not None:
                 echo(f"reusing the {what}")
@@ -128,6 +132,7 @@ def bottleneck_features(
             else:
                 cached = np.concatenate(list(cache.compute(what)))
             found.append(np.array(cached))
+    _remove_outdated(folder, f"bottleneck_features_{split}_", caches)
     return found
 
 
@@ -190,4 +195,5 @@ def cached_activations(
                 cache.save(f"block 4's activations of {split}" + f", copy {i} of {copies}" * (split == "train"))
     if len(missing) < copies + 1:
         echo(f"reusing block 4's activations in {folder} for the same photos and settings")
+    _remove_outdated(folder, "block4_", caches["train"] + caches["validation"])
     return CachedActivations(train_data, caches["train"]), CachedActivations(validation_data, caches["validation"])
