@@ -121,7 +121,8 @@ def main() -> int:
     add("--imagenet", action="store_true", help="the best two of ImageNet's 1,000 classes (downloads 553 MB, once)")
     args = p.parse_args()
     for flag in ("weights", "threshold", "explain"):
-        if args.imagenet and getattr(args, flag) not in (None, False):
+        given = getattr(args, flag)
+        if args.imagenet and given is not None and given is not False:
             raise TutorialError(f"--{flag} is for the models that you train: leave it out, or leave out --imagenet.")
 
     # The model and the photos

