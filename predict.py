@@ -116,13 +116,12 @@ def main() -> int:
     add("--weights", type=Path, metavar="FILE", help="weights of one part (default: the best there are)")
     add("--threshold", type=probability, metavar="P", help=text)
     add("--save", type=Path, metavar="PICTURE", help="write the photos with their predictions as a picture")
-    add("--explain", action="store_true", help="the same with Grad-CAM heat maps (default file: explained.png)")
+    add("--explain", action="store_true", default=None, help="with Grad-CAM heat maps (default file: explained.png)")
     add("--json", action="store_true", help="one JSON object a line on standard output, nothing else there")
     add("--imagenet", action="store_true", help="the best two of ImageNet's 1,000 classes (downloads 553 MB, once)")
     args = p.parse_args()
     for flag in ("weights", "threshold", "explain"):
-        given = getattr(args, flag)
-        if args.imagenet and given is not None and given is not False:
+        if args.imagenet and getattr(args, flag) is not None:
             raise TutorialError(f"--{flag} is for the models that you train: leave it out, or leave out --imagenet.")
 
     # The model and the photos

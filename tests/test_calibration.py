@@ -1,22 +1,22 @@
-"""Calibrated answers against values computed by hand and by SciPy; familiarity on points laid out by hand."""
+"""Calibration against values computed by hand and by SciPy; out-of-distribution detection on points set by hand."""
 
 import math
 
-import numpy as np
-import pytest
-from scipy.optimize import minimize
-
 from tutorial.calibration import (
-    CAUTION,
-    calibrated,
+    PRIOR_STD,
+    calibrate,
     calibration_error,
     class_probabilities,
     fit_calibration,
     log_loss,
+    rejection_threshold,
     reliability,
-    sure_from,
 )
-from tutorial.out_of_distribution import familiarity
+from tutorial.out_of_distribution import fit_detector
+
+import numpy as np
+import pytest
+from scipy.optimize import minimize
 
 
 def test_a_sigmoids_output_is_the_second_classs_probability():
@@ -34,17 +34,17 @@ def test_the_temperature_divides_the_logits_and_the_offsets_are_added():
     logits = np.array([[2.0, -1.0, 0.5], [0.0, 3.0, 3.0]])
     for temperature, offsets in ((0.3, [0, 0, 0]), (1, [0.5, -1, 0]), (1, [0, 0, 0]), (2.5, [0, 2, 0.1])):
         expected = softmax(logits / temperature + offsets)
-        assert calibrated(softmax(logits), temperature, offsets) == pytest.approx(expected)
+        assert calibrate(softmax(logits), temperature, offsets) == pytest.approx(expected)
     sigmoid = class_probabilities(np.array([[1 / (1 + math.exp(-1.2))]]))
-    assert calibrated(sigmoid, 2, [0.1, -0.3])[0, 1] == pytest.approx(1 / (1 + math.exp(-(0.6 - 0.4))))
-    assert calibrated(sigmoid, 1, []) is sigmoid  # the texts' recipe
-    certain = calibrated(np.array([[0.0, 1.0]]), 2, [0, 0])  # a saturated sigmoid stays a number
+    assert calibrate(sigmoid, 2, [0.1, -0.3])[0, 1] == pytest.approx(1 / (1 + math.exp(-(0.6 - 0.4))))
+    assert calibrate(sigmoid, 1, []) is sigmoid  # the original recipe
+    certain = calibrate(np.array([[0.0, 1.0]]), 2, [0, 0])  # a saturated sigmoid stays a number
     assert np.isfinite(certain).all() and certain[0, 1] > 0.999
 
 
 @pytest.mark.parametrize("classes", [2, 4])
 def test_the_calibration_is_the_one_that_scipy_finds(classes):
-    """Answers three times surer than they should be, of a network that leans towards the first class."""
+    """Of a network with logits three times too large that favors the first class."""
     rng = np.random.default_rng(0)
     logits = rng.normal(0, 1.5, (2000, classes))
     labels = np.array([rng.choice(classes, p=row) for row in softmax(logits)])
@@ -53,61 +53,61 @@ def test_the_calibration_is_the_one_that_scipy_finds(classes):
     def loss(parameters):
         moved = np.log(np.clip(sure, 1e-7, 1)) * parameters[0] + parameters[1:]
         right = moved[np.arange(2000), labels] - np.log(np.exp(moved).sum(axis=1))
-        return -right.sum() + ((parameters[0] - 1) ** 2 + (parameters[1:] ** 2).sum()) / (2 * CAUTION**2)
+        return -right.sum() + ((parameters[0] - 1) ** 2 + (parameters[1:] ** 2).sum()) / (2 * PRIOR_STD**2)
 
     expected = minimize(loss, np.eye(1 + classes)[0], tol=1e-9).x
     temperature, offsets = fit_calibration(sure, labels.astype(np.float32))
     assert [1 / temperature, *offsets] == pytest.approx(expected, abs=1e-4)
     assert 2.5 < temperature < 3.5 and offsets[0] < min(offsets[1:]) - 0.4
-    found = calibrated(sure, temperature, offsets)
+    found = calibrate(sure, temperature, offsets)
     assert calibration_error(found, labels) < 0.03 < 0.1 < calibration_error(sure, labels)
     assert (found.argmax(axis=1) == labels).mean() > (sure.argmax(axis=1) == labels).mean()
 
 
-def test_few_photos_that_are_all_right_do_not_ask_for_boundless_sureness():
-    answers = np.tile([[0.1, 0.9], [0.8, 0.2]], (5, 1))
-    temperature, offsets = fit_calibration(answers, np.tile([1, 0], 5))
+def test_few_photos_that_are_all_right_do_not_give_unlimited_confidence():
+    outputs = np.tile([[0.1, 0.9], [0.8, 0.2]], (5, 1))
+    temperature, offsets = fit_calibration(outputs, np.tile([1, 0], 5))
     assert 0.4 < temperature < 1 and np.abs(offsets).max() < 0.2
 
 
-def test_a_network_that_is_always_wrong_is_not_turned_round():
-    answers = np.tile([[0.001, 0.999], [0.999, 0.001]], (50, 1))
-    temperature, offsets = fit_calibration(answers, np.tile([0, 1], 50))
+def test_a_network_that_is_always_wrong_is_not_inverted():
+    outputs = np.tile([[0.001, 0.999], [0.999, 0.001]], (50, 1))
+    temperature, offsets = fit_calibration(outputs, np.tile([0, 1], 50))
     assert 5 < temperature <= 10.001 and np.isfinite(offsets).all()
 
 
 def test_calibration_error_by_hand():
     """Bins 0.5-0.6 (one of two right), 0.6-0.7 (right), 0.9-1 (two of two right)."""
-    answers = np.array([[0.55, 0.45], [0.41, 0.59], [0.62, 0.38], [0.05, 0.95], [0.0, 1.0]])
+    outputs = np.array([[0.55, 0.45], [0.41, 0.59], [0.62, 0.38], [0.05, 0.95], [0.0, 1.0]])
     labels = np.array([0, 0, 0, 1, 1])
-    assert reliability(answers, labels) == [(pytest.approx(0.57), 0.5, 2), (0.62, 1, 1), (pytest.approx(0.975), 1, 2)]
-    assert calibration_error(answers, labels) == pytest.approx((0.07 * 2 + 0.38 + 0.025 * 2) / 5)
-    assert log_loss(answers[:2], labels[:2]) == pytest.approx(-(math.log(0.55) + math.log(0.41)) / 2)
+    assert reliability(outputs, labels) == [(pytest.approx(0.57), 0.5, 2), (0.62, 1, 1), (pytest.approx(0.975), 1, 2)]
+    assert calibration_error(outputs, labels) == pytest.approx((0.07 * 2 + 0.38 + 0.025 * 2) / 5)
+    assert log_loss(outputs[:2], labels[:2]) == pytest.approx(-(math.log(0.55) + math.log(0.41)) / 2)
 
 
-def test_not_sure_is_for_half_of_the_mistakes_and_no_more_than_a_tenth_of_the_photos():
+def test_half_of_the_mistakes_and_at_most_a_tenth_of_the_photos_are_below_the_threshold():
     sure = np.linspace(0.5, 0.995, 100)
-    answers = np.stack([sure, 1 - sure], axis=1)
+    outputs = np.stack([sure, 1 - sure], axis=1)
     labels = np.zeros(100)
     labels[[0, 3, 50]] = 1  # wrong at 0.5, 0.515 and 0.75
-    assert sure_from(answers, labels) == pytest.approx(0.515)
+    assert rejection_threshold(outputs, labels) == pytest.approx(0.515)
     labels[[60, 70, 80, 90]] = 1
-    assert sure_from(answers, labels) == pytest.approx(np.quantile(sure, 0.1))
-    assert sure_from(answers, np.zeros(100)) == 0.5
+    assert rejection_threshold(outputs, labels) == pytest.approx(np.quantile(sure, 0.1))
+    assert rejection_threshold(outputs, np.zeros(100)) == 0.5
 
 
-def test_the_unlike_are_far_from_every_class():
+def test_out_of_distribution_is_far_from_every_class():
     rng = np.random.default_rng(0)
 
     def cone(axis, count):
         return rng.uniform(1, 5, (count, 1)) * (np.eye(8)[axis] + rng.normal(0, 0.05, (count, 8)))
 
     labels = np.repeat([0, 1], 100)
-    known = familiarity(np.concatenate([cone(0, 100), cone(1, 100)]), labels)
-    assert known.centres.shape == (2, 8)
+    detector = fit_detector(np.concatenate([cone(0, 100), cone(1, 100)]), labels)
+    assert detector.class_means.shape == (2, 8)
     new = np.concatenate([cone(0, 500), cone(1, 500)])
-    assert 0.01 < (known.distances(new) > known.limit).mean() < 0.09  # about FLAGGED
-    assert (known.distances(cone(5, 50)) > known.limit).all()
+    assert 0.01 < (detector.scores(new) > detector.threshold).mean() < 0.09  # about FLAGGED
+    assert (detector.scores(cone(5, 50)) > detector.threshold).all()
     between = np.eye(8)[[0]] + np.eye(8)[[1]]  # 45 degrees from both
-    assert known.distances(between)[0] == pytest.approx(1 - math.cos(math.pi / 4), abs=0.01)
-    assert np.isfinite(familiarity(rng.random((2, 8)), np.array([0, 1])).limit)  # a photo a class
+    assert detector.scores(between)[0] == pytest.approx(1 - math.cos(math.pi / 4), abs=0.01)
+    assert np.isfinite(fit_detector(rng.random((2, 8)), np.array([0, 1])).threshold)  # a photo a class

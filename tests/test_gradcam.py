@@ -2,46 +2,48 @@
 
 import json
 
+from conftest import PROJECT, run
+from fine_tuning_VGG16_pt1 import batchnorm_convnet, small_convnet
+from fine_tuning_VGG16_pt2 import top_model
+from predict import TrainedModel
+from tutorial.backend import keras
+from tutorial.gradcam import grad_cam, heat_map
+from tutorial.imagenet_weights import LAYERS, imagenet_weights
+from tutorial.images import PREPROCESSING
+from tutorial.model_file import FILES, ModelInfo, save_weights
+from tutorial.vgg16 import attach_top
+
 import numpy as np
 import pytest
-from conftest import PROJECT, run
 from PIL import Image
-
-from tutorial import networks
-from tutorial.evaluation import TrainedNetwork
-from tutorial.backend import keras
-from tutorial.gradcam import grad_cam
-from tutorial.imagenet import LAYERS
-from tutorial.images import PREPROCESSING, RESCALE, VGG16
-from tutorial.model_file import FILES, ModelInfo, save_weights
 
 layers = keras.layers
 
 
-def two_spots(answer, kernel, bias):
-    """A network that sees red and green, averages each over the photo and answers; and a photo, red in one place and
-    green, half as strong, in two."""
+def two_spots(output, kernel, bias):
+    """A network with a red and a green channel and this output layer; and a photo, red at one pixel and green, half as
+    strong, at two."""
     network = keras.Sequential(
-        [keras.Input((4, 4, 3)), layers.Conv2D(2, 1), layers.MaxPooling2D(2), layers.Flatten(), answer]
+        [keras.Input((4, 4, 3)), layers.Conv2D(2, 1), layers.MaxPooling2D(2), layers.Flatten(), output]
     )
-    sees = np.eye(3, 2, dtype=np.float32)[None, None]
-    kernel = np.tile(np.float32(kernel), (4, 1))  # the same in all four places
-    network.set_weights([sees, np.zeros(2, np.float32), kernel, np.float32(bias)])
+    colors = np.eye(3, 2, dtype=np.float32)[None, None]
+    kernel = np.tile(np.float32(kernel), (4, 1))  # the same in all four quarters
+    network.set_weights([colors, np.zeros(2, np.float32), kernel, np.float32(bias)])
     photo = np.zeros((4, 4, 3), np.float32)
     photo[0, 1] = 1, 0, 0
     photo[2, 0] = photo[3, 2] = 0, 0.5, 0
     return network, photo
 
 
-def only(**places):
+def only(**pixels):
     found = np.zeros((4, 4))
-    for place, value in places.items():
-        found[int(place[1]), int(place[2])] = value
+    for pixel, value in pixels.items():
+        found[int(pixel[1]), int(pixel[2])] = value
     return found
 
 
-@pytest.mark.parametrize("bias", [0, 50])  # which is sure beyond what float32 can tell from 1
-def test_of_two_classes_red_speaks_for_the_second_and_green_for_the_first(bias):
+@pytest.mark.parametrize("bias", [0, 50])  # whose probability is 1 in float32
+def test_of_two_classes_red_supports_the_second_and_green_the_first(bias):
     """The logit is the sum of the four quarters' largest reds, less that of the greens."""
     network, photo = two_spots(layers.Dense(1, activation="sigmoid"), [[1], [-1]], [bias])
     assert network.predict_on_batch(photo[None])[0, 0] == (1 if bias else 0.5)
@@ -53,7 +55,7 @@ def test_of_two_classes_red_speaks_for_the_second_and_green_for_the_first(bias):
 
 
 def test_of_three_classes_each_has_its_own_map():
-    """Logits: red + green; green - red; -red - green, for which nothing speaks."""
+    """Logits: red + green; green - red; -red - green, which nothing supports."""
     network, photo = two_spots(layers.Dense(3, activation="softmax"), [[1, -1, -1], [1, 1, -1]], [0, 50, 0])
     maps = [grad_cam(network, photo[None], label)[0] for label in range(3)]
     assert maps[0] == pytest.approx(only(p01=1, p20=0.5, p32=0.5))
@@ -69,7 +71,7 @@ def pooled(seen):
 def logits(model, recipe, weights, seen):
     """The layers after the last convolution in NumPy, float64: seen (n, h, w, c) to a logit for each unit."""
     kernel, bias = weights[-2:]
-    if recipe == "tutorial":
+    if recipe == "original":
         flat = pooled(seen).reshape(len(seen), -1)
         return np.maximum(flat @ weights[-4] + weights[-3], 0) @ kernel + bias
     if model == "small_convnet":
@@ -80,52 +82,53 @@ def logits(model, recipe, weights, seen):
 
 
 @pytest.mark.parametrize("classes", [2, 3])
-@pytest.mark.parametrize("recipe", ["tutorial", "improved"])
+@pytest.mark.parametrize("recipe", ["original", "improved"])
 @pytest.mark.parametrize("model", FILES)
-def test_every_network_against_differences(imagenet_file, tmp_path, model, recipe, classes):
+def test_every_network_against_finite_differences(imagenet_file, tmp_path, model, recipe, classes):
     """How the logit, computed by hand, changes as each channel of the last convolution's output is changed a little."""
     size, improved = 64, recipe == "improved"
+    pooling, sizes = ("avg", [64, 96]) if improved else ("", [64])
     keras.utils.set_random_seed(0)  # among other top models is one with a unit so near 0 that rounding switches it
     if model == "small_convnet":
-        saved = networks.small_convnet(size, classes, recipe)
+        saved = (batchnorm_convnet if improved else small_convnet)(classes, image_size=size)
         rng = np.random.default_rng(0)
         for one in saved.layers:
             if isinstance(one, layers.BatchNormalization):  # one that does something
                 one.set_weights([np.float32(rng.uniform(0.2, 1, old.shape)) for old in one.get_weights()])
     else:
-        base = networks.vgg16_base(size)
-        base = networks.averaging(base) if improved else base
-        top = networks.top_model(base.output_shape[1:], classes, improved)
-        saved = top if model == "bottleneck_fc_model" else networks.with_top(base, top, 96 if improved else None)
-    preprocessing = VGG16 if improved and model != "small_convnet" else RESCALE
-    settings = {"average_places": True, "enlarged": 96} if improved else {}
+        base = keras.applications.VGG16(weights=imagenet_weights(), include_top=False, input_shape=(size, size, 3))
+        top = top_model((1, 1, 512) if improved else base.output_shape[1:], classes, pooling)
+        saved = top if model == "bottleneck_fc_model" else attach_top(base, top, pooling, sizes)
+    preprocessing = "caffe" if improved and model != "small_convnet" else "rescale"
+    settings = {"network": "batchnorm_convnet" if improved else "small_convnet", "flip_tta": improved}
+    settings |= {"pooling": pooling, "input_sizes": sizes}
     names = ["a", "b", "c"][:classes]
-    about = ModelInfo(model, names, size, {}, settings, {}, 0.0, preprocessing, recipe, mirrored=improved)
-    save_weights(saved, tmp_path / "model.weights.h5", about)
-    trained = TrainedNetwork(tmp_path / "model.weights.h5", about)
+    info = ModelInfo(model, names, size, settings, {}, {}, 0.0, preprocessing, recipe)
+    save_weights(saved, tmp_path / "model.weights.h5", info)
+    trained = TrainedModel(tmp_path / "model.weights.h5")
 
     photo = np.asarray(Image.effect_noise((9, 9), 90).resize((size, size)))[:, :, None]
     photo = np.clip(photo + np.arange(0, 192, 3).reshape(-1, 1, 1) * [1, 0, -1], 0, 255).astype(np.uint8)
-    network = trained.plain
-    views = PREPROCESSING[preprocessing]([photo, photo[:, ::-1]])
+    network = keras.Model(trained.network.inputs, trained.network.outputs[0])
+    images = PREPROCESSING[preprocessing]([photo, photo[:, ::-1]])
     weights = [one.astype(np.float64) for one in network.get_weights()[-4:]]
-    looks, plain = [views], network
+    every_size, plain = [images], network
     if model == "small_convnet":
         last = [one for one in network.layers if isinstance(one, layers.ReLU if improved else layers.Conv2D)][-1]
     else:
-        plain = keras.applications.VGG16(include_top=False, weights=None)  # for photos of any size
+        plain = keras.applications.VGG16(include_top=False, weights=None)  # for images of any size
         plain.set_weights([one for name in LAYERS for one in network.get_layer(name).get_weights()])
         last = plain.get_layer("block5_conv3")
-        looks += [layers.Resizing(96, 96)(views).numpy()] if improved else []
-    see, answers = keras.Model(plain.inputs, last.output), []
-    for look in looks:
-        seen = np.float64(see.predict_on_batch(look))
+        every_size += [layers.Resizing(96, 96)(images).numpy()] if improved else []
+    convolutions, predictions = keras.Model(plain.inputs, last.output), []
+    for inputs in every_size:
+        seen = np.float64(convolutions.predict_on_batch(inputs))
         assert (seen >= 0).all() and seen.std() > 0
         found = logits(model, recipe, weights, seen)
         powers = np.exp(np.hstack([np.zeros((2, 1)), found]) if classes == 2 else found)
-        answers.append((powers / powers.sum(1, keepdims=True))[:, 1 if classes == 2 else 0 :])
-    # The layers by hand are the network's. Where it looks twice, the last look is explained, at the enlarged photo.
-    assert network.predict_on_batch(views) == pytest.approx(np.mean(answers, axis=0), abs=1e-4)
+        predictions.append((powers / powers.sum(1, keepdims=True))[:, 1 if classes == 2 else 0 :])
+    # The layers by hand are the network's. With two input sizes the map is that of the second.
+    assert network.predict_on_batch(images) == pytest.approx(np.mean(predictions, axis=0), abs=1e-4)
 
     step = 1e-5 * seen.max()
     more, less = (
@@ -136,23 +139,25 @@ def test_every_network_against_differences(imagenet_file, tmp_path, model, recip
         slope = slopes[:, :, label] if classes == 3 else slopes[:, :, 0] * (1 if label else -1)
         maps = np.maximum(np.einsum("nhwc,cn->nhw", seen, slope), 0)
         maps /= np.maximum(maps.max((1, 2), keepdims=True), 1e-30)
-        assert grad_cam(network, views, label) == pytest.approx(maps, abs=5e-3)
+        assert grad_cam(network, images, label) == pytest.approx(maps, abs=5e-3)
         mean = (maps[0] + maps[1][:, ::-1]) / 2 if improved else maps[0]
-        assert trained.explanation(photo, name) == pytest.approx(mean, abs=5e-3)
+        assert heat_map(trained.network, info, photo, name) == pytest.approx(mean, abs=5e-3)
 
 
 @pytest.fixture(scope="module")
 def sees_red(tmp_path_factory):
-    """A convnet's weights file that calls what is red a tabby, and passes the places on as they are."""
-    network = networks.small_convnet(150)
+    """A convnet's weights file that predicts tabby for what is red, and keeps its position."""
+    network = small_convnet(2)
     weights = [np.zeros_like(one) for one in network.get_weights()]
     for kernel in weights[0:6:2]:
         kernel[1, 1, 0, 0] = 1
-    weights[6][::64, 0] = 1  # the first of 64 channels in each place
+    weights[6][::64, 0] = 1  # the first of 64 channels at each position
     weights[8][0] = 1
     network.set_weights(weights)
     path = tmp_path_factory.mktemp("weights") / "small_convnet.weights.h5"
-    save_weights(network, path, ModelInfo("small_convnet", ["calico", "tabby"], 150, {}, {}, {}, 0.0))
+    save_weights(
+        network, path, ModelInfo("small_convnet", ["calico", "tabby"], 150, {"network": "small_convnet"}, {}, {}, 0.0)
+    )
     return path
 
 
@@ -170,13 +175,13 @@ RED = np.array([255, 0, 0])
 COLD, WARM = np.array([13, 8, 135]), np.array([240, 249, 33])  # the two ends of matplotlib's plasma
 
 
-def test_the_picture_shows_each_photo_and_beside_it_what_spoke(sees_red, tmp_path):
-    """Black photos, 3 : 2, with a red patch, right or left of the middle and high up; one is turned by its EXIF tag."""
+def test_the_picture_shows_each_photo_and_its_heat_map(sees_red, tmp_path):
+    """Black photos, 3 : 2, with a red patch, high up on the right or left; one is rotated by its EXIF tag."""
     pixels = np.zeros((200, 300, 3), np.uint8)
     pixels[30:90, 200:280] = 255, 0, 0
     Image.fromarray(pixels).save(tmp_path / "right.png")
     exif = Image.Exif()
-    exif[0x0112] = 6  # turn by 90 degrees to see it upright
+    exif[0x0112] = 6  # rotated by 90 degrees
     left = Image.fromarray(pixels[:, ::-1])
     left.rotate(90, expand=True).save(tmp_path / "left.png", exif=exif)
     command = [PROJECT / "predict.py", "right.png", "left.png", "--weights", sees_red, "--explain"]
@@ -188,7 +193,7 @@ def test_the_picture_shows_each_photo_and_beside_it_what_spoke(sees_red, tmp_pat
     cold = stretches(near(picture, COLD // 2).sum(0) > 20)
     assert len(red) == 2
     maps = [(cold[0][0], next(end for _, end in cold if end > red[0][1] and end < red[1][0])), (red[1][1], cold[-1][1])]
-    for (first, end), patch, place in zip(maps, red, (240, 60), strict=True):
+    for (first, end), patch, x in zip(maps, red, (240, 60), strict=True):
         assert patch[1] <= first  # photo first, then its map
         here = picture[:, first:end]
         rows = np.flatnonzero(near(here, COLD // 2).any(1))
@@ -199,7 +204,7 @@ def test_the_picture_shows_each_photo_and_beside_it_what_spoke(sees_red, tmp_pat
         assert (patch[1] - patch[0]) / width == pytest.approx(80 / 300, abs=0.02)  # both panels have the same size
         ys, xs = np.nonzero(near(here, (WARM + RED) // 2))
         assert len(ys) > 0.01 * width * height
-        assert (xs.mean() - columns[0]) / width == pytest.approx(place / 300, abs=0.05)
+        assert (xs.mean() - columns[0]) / width == pytest.approx(x / 300, abs=0.05)
         assert (ys.mean() - top) / height == pytest.approx(60 / 200, abs=0.05)
 
 

@@ -1,31 +1,37 @@
-"""predict.py as run from the shell: the same answers as the training's evaluation, and one line for what fails."""
+"""predict.py as run from the shell: the same predictions as the training's evaluation, one line for what fails."""
 
 import json
 import math
 
-import numpy as np
-import pytest
+import predict
 from conftest import history, run
-from PIL import Image
-
+from fine_tuning_VGG16_pt1 import small_convnet
+from fine_tuning_VGG16_pt2 import top_model
+from tutorial.backend import keras
 from tutorial.calibration import class_probabilities
+from tutorial.imagenet_weights import imagenet_weights
+from tutorial.images import read_photo
 from tutorial.model_file import FILES, ModelInfo
 
+import numpy as np
+import pytest
+from PIL import Image
 
-def answers(done) -> list[dict]:
+
+def printed(done) -> list[dict]:
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
 @pytest.mark.parametrize("model", FILES)
 def test_probabilities_are_those_of_the_trainings_evaluation(trained, predictions, model):
-    """From predict.py's answers to the validation photos, odd ones included, the loss and the accuracy
-    that the training process itself wrote down after its last epoch."""
+    """From predict.py's JSON for the validation photos, odd ones included, the loss and the accuracy that the training
+    process itself recorded after its last epoch."""
     losses, right = [], []
-    for answer in predictions[model]:
-        true = "calico" if "/calico/" in answer["photo"].replace("\\", "/") else "tabby"
-        right.append(answer["class"] == true)
-        losses.append(-math.log(answer["probability"] if right[-1] else 1 - answer["probability"]))
-        assert answer["model"] == str(trained.weights / FILES[model][0])
+    for one in predictions[model]:
+        true = "calico" if "/calico/" in one["photo"].replace("\\", "/") else "tabby"
+        right.append(one["class"] == true)
+        losses.append(-math.log(one["probability"] if right[-1] else 1 - one["probability"]))
+        assert one["model"] == str(trained.weights / FILES[model][0])
     assert len(losses) == 17
     last = history(trained.weights, model)[-1]
     assert np.mean(losses) == pytest.approx(last["val_loss"], abs=1e-5)
@@ -35,21 +41,19 @@ def test_probabilities_are_those_of_the_trainings_evaluation(trained, prediction
 @pytest.mark.parametrize("model", FILES)
 def test_each_probability_is_the_networks_output_for_the_photo_alone(trained, predictions, model):
     """Photo by photo, against a network put together here and Keras's own predict on the loader's pixels."""
-    from tutorial import networks
-    from tutorial.images import read_photo
-
     weights = trained.weights / FILES[model][0]
     if model == "small_convnet":
-        network = networks.small_convnet(150)
+        network = small_convnet(2)
         network.load_weights(weights)
     else:
-        base, top = networks.vgg16_base(150), networks.top_model((4, 4, 512))
-        network = networks.with_top(base, top)
+        base = keras.applications.VGG16(include_top=False, weights=imagenet_weights(), input_shape=(150, 150, 3))
+        top = top_model((4, 4, 512), 2)
+        network = keras.Model(base.input, top(base.output))
         (top if model == "bottleneck_fc_model" else network).load_weights(weights)
-    for answer in predictions[model]:
-        output = network.predict(read_photo(answer["photo"], 150)[None] * np.float32(1 / 255), verbose=0)[0, 0]
-        assert answer["probability"] == pytest.approx(max(output, 1 - output), abs=1e-5)
-        assert answer["class"] == ("tabby" if output >= 0.5 else "calico")
+    for one in predictions[model]:
+        output = network.predict(read_photo(one["photo"], 150)[None] * np.float32(1 / 255), verbose=0)[0, 0]
+        assert one["probability"] == pytest.approx(max(output, 1 - output), abs=1e-5)
+        assert one["class"] == ("tabby" if output >= 0.5 else "calico")
 
 
 @pytest.mark.parametrize(
@@ -57,8 +61,8 @@ def test_each_probability_is_the_networks_output_for_the_photo_alone(trained, pr
     [([6e-14], "a", 1.0), ([0.25], "a", 0.75), ([0.5], "a", 0.5), ([1.0], "b", 1.0), ([0.2, 0.5, 0.3], "b", 0.5)],
 )
 def test_the_probability_is_that_of_the_class_named(outputs, name, probability):
-    about = ModelInfo("small_convnet", ["a", "b", "c"][: max(2, len(outputs))], 150, {}, {}, {}, 0.0)
-    assert about.answer(class_probabilities(np.float32([outputs]))[0]) == (name, pytest.approx(probability))
+    info = ModelInfo("small_convnet", ["a", "b", "c"][: max(2, len(outputs))], 150, {}, {}, {}, 0.0)
+    assert info.best_class(class_probabilities(np.float32([outputs]))[0]) == (name, pytest.approx(probability))
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +78,7 @@ def photos(tmp_path_factory):
     return folder
 
 
-def test_the_good_are_predictions_and_the_bad_get_one_line_each(trained, photos):
+def test_good_photos_are_predicted_and_bad_ones_get_one_line_each(trained, photos):
     weights = trained.weights / "small_convnet.weights.h5"
     given = [photos / "missing.jpg", photos / "good one.png", photos / "sub", photos / "empty", "README.md"]
     done = run("predict.py", *given, "--weights", weights)
@@ -83,10 +87,10 @@ def test_the_good_are_predictions_and_the_bad_get_one_line_each(trained, photos)
     assert lines[0] == f"model: {weights}, small_convnet for calico or tabby, trained on 19 photos"
     assert len(lines) == 3
     for line, photo in zip(lines[1:], ["good one.png", "sub/deep/bottom.jpg"], strict=True):
-        path, answer = line.rsplit(": ", 1)
+        path, text = line.rsplit(": ", 1)
         assert path == str(photos / photo)
-        name, percent, sign = answer.split()
-        assert name in ("calico", "tabby") and 50 <= float(percent[1:]) <= 100 and sign == "%)"
+        name, percent = text.split()
+        assert name in ("calico", "tabby") and 50 <= float(percent[1:-2]) <= 100 and percent.endswith("%)")
     errors = done.stderr.splitlines()
     assert len(errors) == 4
     for line, photo in zip(errors, ["missing.jpg", "cut.jpg", "empty", "README.md"], strict=True):
@@ -97,11 +101,11 @@ def test_json_has_one_object_a_line_and_nothing_else(trained, photos):
     weights = trained.weights / "small_convnet.weights.h5"
     done = run("predict.py", "--json", photos, "--weights", weights)
     assert done.returncode == 2 and done.stderr == ""
-    found = answers(done)
-    assert [set(answer) for answer in found] == [
-        {"photo", "class", "probability", "model", "sure", "unlike"},
+    found = printed(done)
+    assert [set(one) for one in found] == [
+        {"photo", "class", "probability", "model", "sure", "out_of_distribution"},
         {"photo", "error"},
-        {"photo", "class", "probability", "model", "sure", "unlike"},
+        {"photo", "class", "probability", "model", "sure", "out_of_distribution"},
     ]
     assert "cut.jpg" in found[1]["photo"] and "cut.jpg" in found[1]["error"]
 
@@ -115,8 +119,8 @@ def test_below_the_threshold_it_is_not_sure(trained, photos):
     weights = trained.weights / "small_convnet.weights.h5"
     done = run("predict.py", photos / "good one.png", "--weights", weights, "--threshold", "1")
     assert done.returncode == 0 and "not sure: " in done.stdout
-    said = answers(run("predict.py", photos / "good one.png", "--weights", weights, "--json", "--threshold", "0"))
-    assert said[0]["sure"] is True
+    found = printed(run("predict.py", photos / "good one.png", "--weights", weights, "--json", "--threshold", "0"))
+    assert found[0]["sure"] is True
     done = run("predict.py", photos / "good one.png", "--threshold", "80")
     assert done.returncode == 2 and "--threshold" in done.stderr and "Traceback" not in done.stderr
 
@@ -124,22 +128,20 @@ def test_below_the_threshold_it_is_not_sure(trained, photos):
 def test_the_picture_shows_the_photo(trained, photos, tmp_path):
     red = tmp_path / "red.png"
     Image.new("RGB", (400, 300), "red").save(red)
-    picture = tmp_path / "pictures" / "answer.png"
+    picture = tmp_path / "pictures" / "prediction.png"
     weights = trained.weights / "small_convnet.weights.h5"
     done = run("predict.py", red, "--weights", weights, "--save", picture)
     assert done.returncode == 0, done.stderr
     pixels = np.asarray(Image.open(picture).convert("RGB"))
     assert (pixels == [255, 0, 0]).all(-1).mean() > 0.4  # the photo
     assert (pixels < 100).all(-1).sum() > 200  # the writing
-    done = run("predict.py", red, "--weights", weights, "--save", tmp_path / "answer.xyz")
-    assert done.returncode == 2 and "answer.xyz" in done.stderr and ".png" in done.stderr
+    done = run("predict.py", red, "--weights", weights, "--save", tmp_path / "prediction.xyz")
+    assert done.returncode == 2 and "prediction.xyz" in done.stderr and ".png" in done.stderr
 
 
 def test_the_best_model_present_is_the_default(trained, tmp_path, monkeypatch):
-    import predict
-
-    folders = {"tutorial": tmp_path / "weights", "improved": tmp_path / "weights" / "improved"}
-    given = tmp_path / "pretrained"
+    folders = {"original": tmp_path / "weights", "improved": tmp_path / "weights" / "improved"}
+    given = tmp_path / "weights" / "pretrained"
     monkeypatch.setattr(predict, "weights_dir", folders.get)
     monkeypatch.setattr(predict, "pretrained_dir", lambda: given)
     folders["improved"].mkdir(parents=True)
@@ -156,17 +158,17 @@ def test_the_best_model_present_is_the_default(trained, tmp_path, monkeypatch):
 
 
 def test_compare_refuses_a_bad_photo_before_it_prints(trained, sentence):
-    done = run("-m", "tutorial.compare", "nix.jpg", "--weights-dir", trained.weights)
+    done = run("tools/compare.py", "nix.jpg", "--weights-dir", trained.weights)
     assert "nix.jpg" in sentence(done) and done.stdout == ""
 
 
-def test_compare_prints_the_models_side_by_side(trained, predictions):
+def test_compare_prints_the_models(trained, predictions):
     photo = trained.data / "validation" / "tabby" / "tabby0.jpg"
-    done = run("-m", "tutorial.compare", photo, "--weights-dir", trained.weights)
+    done = run("tools/compare.py", photo, "--weights-dir", trained.weights)
     assert done.returncode == 0, done.stderr
     table = done.stdout.splitlines()
     assert [line.split()[0] for line in table[1:4]] == list(FILES)
     for line, model in zip(table[1:4], FILES, strict=True):
         assert f"{history(trained.weights, model)[-1]['val_accuracy']:.1%}" in line
         [alone] = [one for one in predictions[model] if one["photo"] == str(photo)]
-        assert line.endswith(f"{alone['class']} ({100 * alone['probability']:.1f} %)")
+        assert line.endswith(f"{alone['class']} ({alone['probability']:.1%})")

@@ -1,19 +1,19 @@
-"""Small files to give away: what they hold, that they answer as the model did, and that nothing overwrites them."""
+"""Shrunk models: what the files hold, that they predict as before; and the models that come with the tutorial."""
 
 import json
 import re
 import shutil
 import subprocess
 
+from conftest import PROJECT, SHARED, draw, run, run_part, tensors
+from tutorial.imagenet_weights import imagenet_weights, read_tensors
+from tutorial.model_file import read_info
+
 import h5py
 import numpy as np
 import pytest
-from conftest import PROJECT, SHARED, draw, run, run_part, tensors
 
-from tutorial.imagenet import imagenet_weights
-from tutorial.model_file import read_info
-
-GIVEN = PROJECT / "weights" / "pretrained"
+PRETRAINED = PROJECT / "weights" / "pretrained"
 NAMES = ("small_convnet.weights.h5", "fine_tuned_vgg16.weights.h5")
 
 
@@ -25,48 +25,52 @@ def probabilities(*command):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_compact_file_answers_as_the_model_did(trained, predictions, tmp_path, name):
-    done = run("-m", "tutorial.compact", trained.weights / name, tmp_path / "given away")
+def test_a_shrunk_model_predicts_as_before(trained, predictions, tmp_path, name):
+    done = run("tools/shrink_model.py", trained.weights / name, tmp_path / "small ones")
     assert done.returncode == 0, done.stderr
-    small = tmp_path / "given away" / name
+    small = tmp_path / "small ones" / name
     assert re.search(rf"saved .*{name}, [0-9.]+ MB instead of [0-9.]+ MB", done.stdout)
     after = probabilities(trained.data / "validation", "--weights", small)
     before = predictions[name.removesuffix(".weights.h5")]
     assert after.keys() == {one["photo"] for one in before} and len(before) > 10
     for one in before:
-        again, with_half = after[one["photo"]]
-        assert with_half == pytest.approx(one["probability"], abs=0.01)
-        assert again == one["class"] or one["probability"] < 0.51
+        name, probability = after[one["photo"]]
+        assert probability == pytest.approx(one["probability"], abs=0.01)
+        assert name == one["class"] or one["probability"] < 0.51
 
 
-def test_a_compact_file_holds_what_was_trained_alone(trained, tmp_path):
-    """Block 5 and the top model of the texts, 9,177,089 numbers of two bytes; none of ImageNet's."""
-    assert run("-m", "tutorial.compact", trained.weights / NAMES[1], tmp_path).returncode == 0
+def test_a_shrunk_model_holds_only_what_was_trained(trained, tmp_path):
+    """Block 5 and the original recipe's top model, 9,177,089 numbers of two bytes; none of ImageNet's."""
+    assert run("tools/shrink_model.py", trained.weights / NAMES[1], tmp_path).returncode == 0
     held = tensors(tmp_path / NAMES[1])
     assert {one.dtype for one in held.values()} == {np.dtype(np.float16)}
     assert sum(one.size for one in held.values()) == 9_177_089
     assert (tmp_path / NAMES[1]).stat().st_size < 2 * 9_177_089 + 100_000
     full, part = read_info(trained.weights / NAMES[1]), read_info(tmp_path / NAMES[1])
-    assert part.compact and not full.compact and (part.scores, part.class_names) == (full.scores, full.class_names)
+    assert (
+        part.half_precision
+        and not full.half_precision
+        and (part.scores, part.class_names) == (full.scores, full.class_names)
+    )
 
 
-def test_what_cannot_be_made_smaller_is_said(trained, tmp_path, sentence):
+def test_what_cannot_be_shrunk_gets_a_sentence(trained, tmp_path, sentence):
     top = trained.weights / "bottleneck_fc_model.weights.h5"
-    assert str(top) in sentence(run("-m", "tutorial.compact", top, tmp_path))
-    assert "its own place" in sentence(run("-m", "tutorial.compact", trained.weights / NAMES[0], trained.weights))
+    assert str(top) in sentence(run("tools/shrink_model.py", top, tmp_path))
+    assert "would be overwritten" in sentence(run("tools/shrink_model.py", trained.weights / NAMES[0], trained.weights))
 
 
 @pytest.mark.parametrize("part", [1, 2, 3])
 def test_no_part_saves_where_the_tutorials_own_models_are(trained, sentence, part):
-    before = {path: path.stat().st_mtime_ns for path in GIVEN.iterdir()}
-    assert "came with the tutorial" in sentence(run_part(part, trained.data, GIVEN))
-    assert {path: path.stat().st_mtime_ns for path in GIVEN.iterdir()} == before
+    before = {path: path.stat().st_mtime_ns for path in PRETRAINED.iterdir()}
+    assert "come with the tutorial" in sentence(run_part(part, trained.data, PRETRAINED))
+    assert {path: path.stat().st_mtime_ns for path in PRETRAINED.iterdir()} == before
 
 
-def test_the_given_files_are_small_and_hold_no_more_than_they_should():
-    assert sum(path.stat().st_size for path in GIVEN.iterdir()) < 25e6
-    block5 = imagenet_weights()[20:]
-    held = tensors(GIVEN / NAMES[1])
+def test_the_pretrained_files_are_small_and_hold_no_more_than_they_should():
+    assert sum(path.stat().st_size for path in PRETRAINED.iterdir()) < 25e6
+    block5 = read_tensors(imagenet_weights())[20:]
+    held = tensors(PRETRAINED / NAMES[1])
     kernels = [one for one in held.values() if one.shape == (3, 3, 512, 512)]
     assert len(kernels) == 3
     for kernel in kernels:  # each is near one of ImageNet's, and not the same
@@ -94,22 +98,22 @@ def fresh(tmp_path_factory):
     return folder
 
 
-def test_a_photo_is_predictions_before_anything_is_trained(fresh):
+def test_a_photo_is_predicted_before_anything_is_trained(fresh):
     done = run(fresh / "predict.py", fresh / "photos", folder=fresh)
     assert done.returncode == 0, done.stderr
-    first, *answers = done.stdout.splitlines()
+    first, *lines = done.stdout.splitlines()
     assert (
         "pretrained" in first and "fine_tuned_vgg16 for calico or tabby" in first and "gives way to your own" in first
     )
-    assert len(answers) == 2 and all(re.search(r"(calico|tabby)\??:? \(\d+\.\d %\)", one) for one in answers)
+    assert len(lines) == 2 and all(re.search(r"(calico|tabby)\??:? \(\d+\.\d%\)", one) for one in lines)
 
 
 @pytest.mark.shared
 @pytest.mark.parametrize(("name", "least"), [(NAMES[0], 0.7), (NAMES[1], 0.92)])
-def test_the_given_models_know_the_validation_photos(name, least):
-    """What the model card says they score, less what chance may take."""
-    found = probabilities(SHARED / "calico_tabby" / "validation", "--weights", GIVEN / name)
-    right = [f"/{said}/" in photo.replace("\\", "/") for photo, (said, _) in found.items()]
+def test_the_pretrained_models_are_as_accurate_as_their_model_card(name, least):
+    """On the validation photos, up to noise."""
+    found = probabilities(SHARED / "calico_tabby" / "validation", "--weights", PRETRAINED / name)
+    right = [f"/{name}/" in photo.replace("\\", "/") for photo, (name, _) in found.items()]
     assert len(right) == 80 and np.mean(right) >= least
-    with h5py.File(GIVEN / name) as file:
-        assert json.loads(file.attrs["about"])["scores"]["val_accuracy"] == pytest.approx(np.mean(right), abs=0.02)
+    with h5py.File(PRETRAINED / name) as file:
+        assert json.loads(file.attrs["model_info"])["scores"]["val_accuracy"] == pytest.approx(np.mean(right), abs=0.02)
