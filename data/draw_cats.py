@@ -11,11 +11,10 @@ and its number: the same seed gives the same cats, however many are drawn.
 import sys
 from pathlib import Path
 
-from drawing.drawn_cat import draw_cat
+from drawing.drawn_cat import CLASSES, SPLITS, cat_number
 from tutorial.cli import ProgressBar, TutorialError, echo, parser, positive_int, project_path, run, seed_number
 from tutorial.files import atomic_write
 
-import numpy as np
 from PIL import Image
 
 # Settings
@@ -23,13 +22,6 @@ train = 60  # training cats of each class: few, so that the parts finish in minu
 validation = 20  # validation cats of each class
 quality = 90  # of the JPEG files; the drawn camera has compressed the picture once already
 sheet_columns, sheet_rows, sheet_cell = 8, 4, 125  # of the page: cats across, cats down, pixels each
-
-SPLITS, CLASSES = ("train", "validation"), ("calico", "tabby")
-
-
-def cat_number(seed: int, split: str, name: str, i: int) -> Image.Image:
-    """Cat ``i`` (from 1) of a class in a split: RGB, 200 x 200."""
-    return draw_cat(name, np.random.default_rng([seed, SPLITS.index(split), CLASSES.index(name), i]))
 
 
 def draw_set(data: Path, counts: dict[str, int], seed: int) -> None:

