@@ -1,13 +1,13 @@
-"""How good each recipe's models are: accuracy, ROC AUC, calibration; over several seeds, or cross-validated.
+"""Accuracy, ROC AUC and calibration of each recipe's models, over several seeds or cross-validated.
 
     python benchmarks/accuracy.py --data ../shared/datasets/calico_tabby --recipe improved
     python benchmarks/accuracy.py --data ../shared/datasets/calico_tabby --report accuracy.html
     python benchmarks/accuracy.py --data ../shared/datasets/calico_tabby --recipe improved --folds 5
 
-Runs the parts as a reader does, each recipe and seed into a folder of its own below --runs, asks every model there
-about the photos as they are, and writes one section of benchmarks/accuracy.md. A part whose weights file is already
-there is not run again, so an interrupted benchmark goes on where it stopped. --folds is for few photos: training and
-validation photos together are dealt into folds, copies of a photo into the same one, and each fold in turn validates.
+Runs the parts as a reader does, each recipe and seed in a folder of its own below --runs, evaluates every model there
+on the photos, not augmented, and writes one section of benchmarks/accuracy.md. A part whose weights file exists is not
+run again, so an interrupted benchmark resumes. --folds is for few photos: training and validation photos together are
+split into folds, copies of a photo in the same one, and each fold in turn is the validation set.
 """
 
 import os
@@ -21,110 +21,107 @@ from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
-import numpy as np
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # so that this script finds tutorial/
 from folds import link_folds
+from predict import TrainedModel
 from report import machine, spread, write_section
-from report_page import Answers, Run, write_page
-
+from report_page import Predictions, Run, write_page
 from tutorial.calibration import calibration_error, log_loss
-from tutorial.command_line import PROJECT, RECIPES, TutorialError, parser, project_path, run, seed_number, whole_number
-from tutorial.photos import PhotoFiles, find_photos, find_test, load_photos
-from tutorial.weights_file import FILES, read_about
-from tutorial.whole_file import written_whole
+from tutorial.cli import PROJECT, TutorialError, echo, number_type, parser, project_path, run, seed_number
+from tutorial.files import atomic_write
+from tutorial.images import Photos, find_images, load_images
+from tutorial.model_file import FILES, read_info
+
+import numpy as np
 
 TABLE = project_path("benchmarks/accuracy.md")
 HEADING = (
     "# Accuracy and calibration, by recipe\n\nWritten by `benchmarks/accuracy.py`, a section a data folder: mean and "
     "range. A row shows what was run so far;\na part that was run by hand into the folder of --runs counts too.\n"
 )
-COLUMNS = {  # of the table: whose score, and which
+RECIPES = ["original", "improved"]
+COLUMNS = {  # of the table: split and score
     "train accuracy": ("train", "accuracy"),
     "validation accuracy": ("validation", "accuracy"),
     **{score: ("validation", score) for score in ("balanced accuracy", "ROC AUC", "log loss", "ECE")},
     "test accuracy": ("test", "accuracy"),
 }
-TRAIN_ASKED = 400  # photos that were trained on, enough to see how much better they are known
-folds_number = whole_number("number of folds (2 or more)", 2)
-FIELDS = [one.name for one in fields(Answers)]
-Place = tuple[int, Path, Path]  # seed or fold, folder of its weights, folder of its photos
+TRAIN_EVALUATED = 400  # training photos that are evaluated, at most
+folds_number = number_type("number of folds (2 or more)", 2)
+FIELDS = [one.name for one in fields(Predictions)]
+Folders = tuple[int, Path, Path]  # seed or fold, folder of its weights, folder of its photos
 
 
 def train_missing(data: Path, folder: Path, recipe: str, parts: list[int], seed: int) -> None:
-    """Run the parts that have left no weights file in the folder yet.
+    """Run the parts whose weights file is not in the folder.
 
-    Part 2's features depend on no seed: those of another seed on the same photos, in a folder beside, are taken over.
+    Part 2's bottleneck features do not depend on the seed: another seed's are copied.
 
     Raises:
-        TutorialError: a part failed; it has said why.
+        TutorialError: a part failed, see its message.
     """
     for part, (name, command) in enumerate(FILES.values(), 1):
         if part in parts and not (folder / name).exists():
             flags = ["--data", data, "--weights-dir", folder, "--seed", seed, "--recipe", recipe]
             script = command.split()[1]
-            for kept in folder.parent.glob("seed*/bottleneck_features_*.npz") if part == 2 else []:
-                if not (folder / kept.name).exists():
-                    folder.mkdir(parents=True, exist_ok=True)
-                    shutil.copy(kept, folder)
+            for cache in folder.parent.glob("seed*/activations/bottleneck_features_*.npy") if part == 2 else []:
+                if not (target := folder / "activations" / cache.name).exists():
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    shutil.copy(cache, target)
             if subprocess.run([sys.executable, str(PROJECT / script), *map(str, flags)], check=False).returncode:
                 raise TutorialError(f"{script} failed, see above; what was finished before is kept in {folder}.")
-            # Part 3 has no more use for the frozen blocks' outputs, a gigabyte over some seeds; with the disk full,
-            # later seeds would train otherwise than earlier ones.
-            shutil.rmtree(folder / "frozen_blocks", ignore_errors=True)
+            # Block 4's activations are no longer needed, a gigabyte over some seeds; with a full disk, later seeds
+            # would train on new copies in every epoch.
+            for cache in (folder / "activations").glob("block4_*.npy"):
+                cache.unlink()
 
 
-@lru_cache(maxsize=1)  # all seeds and models ask about the same photos
-def _photos(data: Path, image_size: int) -> dict[str, tuple[np.ndarray, PhotoFiles]]:
-    train, validation = find_photos(data)
-    files = {"train": train, "validation": validation, "test": find_test(data, train)}
-    return {split: load_photos(found, image_size) for split, found in files.items() if found}
+@lru_cache(maxsize=1)  # all seeds and models are evaluated on the same photos
+def _photos(data: Path, image_size: int) -> dict[str, Photos]:
+    return {photos.folder.name: photos for photos in load_images(data, image_size) if photos}
 
 
-def ask(number: int, weights: Path, data: Path) -> Run:
-    """What the network of a weights file says of all photos, not augmented; kept beside it as .npz for the next time.
+def evaluate_run(number: int, weights: Path, data: Path) -> Run:
+    """The predictions of a weights file's model for all photos, not augmented; saved as .npz for the next time.
 
     Raises:
         TutorialError: the file is damaged, or its photos are not those in the data folder.
     """
-    about = read_about(weights)
-    kept, found = weights.with_name(f"{about.model}_answers.npz"), {}
+    info = read_info(weights)
+    kept, found = weights.with_name(f"{info.model}_predictions.npz"), {}
     if kept.exists() and kept.stat().st_mtime_ns > weights.stat().st_mtime_ns:
         with np.load(kept) as file:
             for split in (one for one in ("train", "validation", "test") if f"{one}_{FIELDS[0]}" in file):
                 probabilities, labels, photos = (file[f"{split}_{name}"] for name in FIELDS)
-                found[split] = Answers(probabilities, labels, photos.tolist())
+                found[split] = Predictions(probabilities, labels, photos.tolist())
     if ("test" in found) != (data / "test").is_dir() or not found:
-        sets = _photos(data, about.image_size)
-        counts = {split: files.counts() for split, (_, files) in sets.items()}
+        sets = _photos(data, info.image_size)
+        counts = {split: photos.counts() for split, photos in sets.items()}
         for split in ("train", "validation"):
-            if counts[split] != about.photos[split]:
+            if counts[split] != info.photos[split]:
                 raise TutorialError(
-                    f"{weights} was made from {about.photos[split]} in {split}, and {data} has {counts[split]}: "
-                    "remove its folder, or keep runs on other photos elsewhere with --runs."
+                    f"{weights} was made from {info.photos[split]} in {split}, and {data} has {counts[split]}: "
+                    "remove its folder, or name another folder with --runs."
                 )
-        from tutorial.answers import TrainedNetwork  # only now, since TensorFlow takes seconds to load
-
-        print(f"asking {weights}", flush=True)
-        network, found = TrainedNetwork(weights, about), {}
-        for split, (pixels, files) in sets.items():
-            if split == "train":
-                some = np.arange(0, len(pixels), -(-len(pixels) // TRAIN_ASKED))
-                pixels, files = pixels[some], files.only(some)
-            names = [path.relative_to(files.folder).as_posix() for path in files.paths]
-            found[split] = Answers(network.answers(pixels)[0], np.int64(files.labels), names)
+        echo(f"evaluating {weights}")
+        model, found = TrainedModel(weights), {}
+        for split, photos in sets.items():
+            step = -(-len(photos.images) // TRAIN_EVALUATED) if split == "train" else 1
+            names = [path.relative_to(photos.folder).as_posix() for path in photos.paths[::step]]
+            probabilities, _ = model.predict(photos.images[::step])
+            found[split] = Predictions(probabilities, np.int64(photos.labels[::step]), names)
         arrays = {f"{split}_{name}": getattr(one, name) for split, one in found.items() for name in FIELDS}
-        with written_whole(kept) as beside:
-            np.savez_compressed(beside, **arrays)
-    return Run(number, weights, data, about, found)
+        with atomic_write(kept) as temporary:
+            np.savez_compressed(temporary, **arrays)
+    return Run(number, weights, data, info, found)
 
 
-def scores(answers: Answers) -> dict[str, float]:
+def scores(predictions: Predictions) -> dict[str, float]:
     """Accuracy, balanced accuracy, ROC AUC (of more than two classes the mean of each against the rest), log loss
-    (natural logarithm) and expected calibration error of one split's answers."""
+    (natural logarithm) and expected calibration error of one split's predictions."""
     from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 
-    probabilities, labels, named = answers.probabilities, answers.labels, answers.named()
+    probabilities, labels = predictions.probabilities, predictions.labels
+    named = predictions.labels_predicted()
     two = probabilities.shape[1] == 2
     return {
         "accuracy": float((named == labels).mean()),
@@ -135,11 +132,13 @@ def scores(answers: Answers) -> dict[str, float]:
     }
 
 
-def averaged(runs: list[Run]) -> dict[str, Answers]:
-    """What the runs' networks say together: the mean of their probabilities."""
+def ensemble(runs: list[Run]) -> dict[str, Predictions]:
+    """The mean of the runs' probabilities."""
     return {
-        split: Answers(np.mean([one.answers[split].probabilities for one in runs], axis=0), first.labels, first.photos)
-        for split, first in runs[0].answers.items()
+        split: Predictions(
+            np.mean([one.predictions[split].probabilities for one in runs], axis=0), first.labels, first.photos
+        )
+        for split, first in runs[0].predictions.items()
     }
 
 
@@ -148,38 +147,38 @@ def table(runs: dict[tuple[str, str], list[Run]], kind: str) -> tuple[list[str],
 
     Without the test column where there are no test photos.
     """
-    asked = next(iter(runs.values()))[0].answers
-    columns = {name: where for name, where in COLUMNS.items() if where[0] in asked}
+    evaluated = next(iter(runs.values()))[0].predictions
+    columns = {name: where for name, where in COLUMNS.items() if where[0] in evaluated}
     rows = []
     for (model, recipe), ones in runs.items():
-        numbers, minutes = ", ".join(str(one.number) for one in ones), [one.about.minutes for one in ones]
-        epochs = " or ".join(map(str, sorted({one.about.settings["epochs"] for one in ones})))
-        lines = [(numbers, [one.answers for one in ones], minutes)]
+        numbers, minutes = ", ".join(str(one.number) for one in ones), [one.info.minutes for one in ones]
+        epochs = " or ".join(map(str, sorted({one.info.settings["epochs"] for one in ones})))
+        lines = [(numbers, [one.predictions for one in ones], minutes)]
         if kind == "seeds" and len(ones) > 1:
-            lines.append((f"{numbers} together", [averaged(ones)], [sum(minutes)]))
-        for numbers, answers, minutes in lines:
-            scored = [{split: scores(found) for split, found in one.items()} for one in answers]
+            lines.append((f"{numbers} together", [ensemble(ones)], [sum(minutes)]))
+        for numbers, predictions, minutes in lines:
+            scored = [{split: scores(found) for split, found in one.items()} for one in predictions]
             cells = [spread([one[split][score] for one in scored], ".3f") for split, score in columns.values()]
             rows.append([model, recipe, numbers, epochs, *cells, spread(minutes, ".1f")])
     return ["model", "recipe", kind, "epochs", *columns, "minutes"], rows
 
 
-def all_runs(places: dict[str, list[Place]]) -> dict[tuple[str, str], list[Run]]:
-    """Every model that has been trained, by model and recipe; the places are those of each recipe."""
+def all_runs(folders: dict[str, list[Folders]]) -> dict[tuple[str, str], list[Run]]:
+    """Every model that has been trained, by model and recipe; ``folders`` are those of each recipe."""
     found = {}
     for model, (name, _) in FILES.items():
-        for recipe, there in places.items():
-            trained = [place for place in sorted(there) if (place[1] / name).exists()]
+        for recipe, there in folders.items():
+            trained = [one for one in sorted(there) if (one[1] / name).exists()]
             if trained:
-                found[model, recipe] = [ask(number, folder / name, data) for number, folder, data in trained]
+                found[model, recipe] = [evaluate_run(number, folder / name, data) for number, folder, data in trained]
     return found
 
 
 def words(data: Path, runs: dict[tuple[str, str], list[Run]], folds: int | None) -> tuple[list[str], list[str]]:
-    """What stands above the table (photos, machine, command), and below it (how to read it)."""
+    """The lines above the table (photos, machine, command), and below it (how to read it)."""
     first = next(iter(runs.values()))[0]
-    names = first.about.class_names
-    photos = {split: np.array([first.about.photos[split][name] for name in names]) for split in first.answers}
+    names = first.info.class_names
+    photos = {split: np.array([first.info.photos[split][name] for name in names]) for split in first.predictions}
     if folds:
         photos = {f"train and validation together, in {folds} folds": photos["train"] + photos["validation"]}
     counted = [
@@ -193,49 +192,50 @@ def words(data: Path, runs: dict[tuple[str, str], list[Run]], folds: int | None)
         *['"Together" is the mean of the probabilities of all seeds\' models: an ensemble.'] * (not folds),
         *["Part 2's features are the same for all seeds; the first computes them, and takes the most minutes."]
         * (not folds),
-        f"Photos were asked about as they are, not augmented; of those trained on, at most {TRAIN_ASKED}. Balanced "
+        f"Photos are not augmented; at most {TRAIN_EVALUATED} training photos are evaluated. Balanced "
         "accuracy, ROC AUC, log loss and ECE (expected calibration error) are of the validation photos.",
-        'The validation photos chose how sure the improved recipe\'s models are and when they say "not sure", so their '
-        "scores flatter a little" + ("; the test photos chose nothing." if "test" in photos else "."),
+        "The validation photos chose the improved recipe's calibration and rejection threshold, so their scores are a "
+        "little too good" + ("; the test photos chose nothing." if "test" in photos else "."),
     ]
     if folds:
-        below.append("Each fold is the validation set of models that saw neither its photos nor copies of them.")
+        below.append(
+            "Each fold is the validation set of models that were trained on neither its photos nor copies of them."
+        )
     return [f"{'; '.join(counted)}.", f"{machine()}, scikit-learn {version('scikit-learn')}.", command], below
 
 
 def main() -> None:
-    """Run the parts, ask their models, write the section and the page."""
-    example = "python benchmarks/accuracy.py --data ../shared/datasets/calico_tabby --recipe improved"
-    p = parser("Measure accuracy and calibration of each recipe.", example)
+    """Run the parts, evaluate their models, write the section and the page."""
+    p = parser(str(__doc__))
     add, runs_folder = p.add_argument, project_path("weights/runs")
     add("--data", type=Path, metavar="DIR", required=True, help="folder with train/, validation/ and perhaps test/")
-    add("--recipe", choices=RECIPES, nargs="+", default=list(RECIPES), help="to run (default: both)")
+    add("--recipe", choices=RECIPES, nargs="+", default=RECIPES, help="to run (default: both)")
     add("--parts", type=int, nargs="+", choices=[1, 2, 3], default=[1, 2, 3], help="to run (default: 1 2 3)")
     add("--seeds", type=seed_number, nargs="+", metavar="N", default=[0, 1, 2], help="default: 0 1 2; folds: the first")
-    add("--runs", type=Path, metavar="DIR", default=runs_folder, help="where runs are kept (default: %(default)s)")
+    add("--runs", type=Path, metavar="DIR", default=runs_folder, help="folder of the runs (default: %(default)s)")
     add("--folds", type=folds_number, metavar="K", help="cross-validate on the training and validation photos together")
     add("--report", type=Path, metavar="PAGE.html", help="write a page as well, with curves and mistakes")
     args = p.parse_args()
     if find_spec("sklearn") is None:
         raise TutorialError("the package scikit-learn is not installed: python -m pip install -r requirements-dev.txt")
-    find_photos(args.data)  # says what is wrong with the folder, if something is
+    find_images(args.data)  # raises if something is wrong with the folder
     title = Path(os.path.abspath(args.data)).name  # "." has a name, too
     folder, kind = args.runs / title, "seeds"
     if args.folds:
         folder, kind, title = folder / f"folds{args.folds}", "folds", f"{title}, {args.folds} folds"
         data_folders = link_folds(args.data, folder, args.folds)
-        places = {
+        folders = {
             recipe: [(fold, data.parent / recipe, data) for fold, data in enumerate(data_folders, 1)]
             for recipe in RECIPES
         }
         for recipe in args.recipe:
-            for _, weights, data in places[recipe]:
+            for _, weights, data in folders[recipe]:
                 train_missing(data, weights, recipe, args.parts, args.seeds[0])
     else:
         for seed in args.seeds:
             for recipe in args.recipe:
                 train_missing(args.data, folder / recipe / f"seed{seed}", recipe, args.parts, seed)
-        places = {
+        folders = {
             recipe: [
                 (int(there.name[4:]), there, args.data)
                 for there in (folder / recipe).glob("seed*")
@@ -243,7 +243,7 @@ def main() -> None:
             ]
             for recipe in RECIPES
         }
-    runs = all_runs(places)
+    runs = all_runs(folders)
     above, below = words(args.data, runs, args.folds)
     header, rows = table(runs, kind)
     lines = [f"| {' | '.join(cells)} |" for cells in (header, ["---"] * len(header), *rows)]
@@ -251,7 +251,7 @@ def main() -> None:
     write_section(TABLE, HEADING, title, [*above[:-1], f"`{above[-1]}`", "", *lines, "", *below])
     if args.report:
         write_page(args.report, title, above, (header, rows), below, runs, kind)
-        print(f"wrote {args.report}")
+        echo(f"wrote {args.report}")
 
 
 if __name__ == "__main__":

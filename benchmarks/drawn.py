@@ -1,10 +1,10 @@
-"""How well do models that saw only drawn cats do on photos of real ones?
+"""Accuracy on photos of real cats of models that were trained on drawn cats alone.
 
     python benchmarks/drawn.py        writes benchmarks/drawn.md
 
-For each seed it draws a set, trains on it, and asks about photos that were never trained on. Three models:
-part 2 of the tutorial as it is; the same with VGG16's own preprocessing; and logistic regression
-on the average of those features over the picture, which has 512 weights to learn in place of two million.
+For each seed it draws a set, trains on it, and evaluates on real photos. Three models: part 2 of the tutorial as it is;
+the same with ImageNet preprocessing; and logistic regression on those features after global average pooling, with 512
+weights instead of two million.
 """
 
 import os
@@ -15,43 +15,44 @@ from datetime import date
 from importlib.metadata import version
 from pathlib import Path
 
-import numpy as np
+from drawing.drawn_cat import draw_cat
+from tutorial.cli import ProgressBar, parser, positive_int, project_path, run
+from tutorial.files import atomic_write
+from tutorial.imagenet_weights import imagenet_weights
+from tutorial.images import PREPROCESSING, RESAMPLING, load_images
+from tutorial.vgg16 import use_winograd
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-from tutorial.command_line import ProgressLine, parser, positive_int, project_path, run
-from tutorial.drawing.drawn_cat import draw_cat
-from tutorial.photos import RESAMPLING, find_photos, load_photos, rescale
-from tutorial.whole_file import written_whole
+import numpy as np
 
 # Settings
 count = 200  # drawn cats of each class
 seeds = 3  # sets drawn, and models trained on them
-image_size = 150  # pixels a side, as in the parts
+image_size = 150  # height and width in pixels, as in the parts
 epochs, batch_size = 50, 16  # of the top models, as in part 2
 penalty = 3000.0  # on the squared weights of the logistic regression; chosen on the real training photos
-GUIDED = "train"  # the real photos whose scores were looked at while the drawing was worked on
-UNTOUCHED = "validation"  # and those that were not
+GUIDED = "train"  # the real photos whose scores guided the drawing
+UNTOUCHED = "validation"  # and those that did not
 
-KINDS = ("calico", "tabby")
+CLASSES = ("calico", "tabby")
 MODELS = (
     "1/255, 4 x 4 x 512 features, top model (part 2)",
-    "VGG16's preprocessing, 4 x 4 x 512 features, top model",
-    "VGG16's preprocessing, averaged features, logistic regression",
+    "ImageNet preprocessing, 4 x 4 x 512 features, top model",
+    "ImageNet preprocessing, global average pooling, logistic regression",
 )
 
 
 def drawn_set(seed: int, per_class: int) -> tuple[np.ndarray, np.ndarray]:
-    """Drawn cats as the networks see them: uint8 (2 * per_class, size, size, 3), and labels float32."""
+    """Drawn cats at the networks' input size: uint8 (2 * per_class, size, size, 3), and labels float32."""
     pixels = [
-        np.asarray(draw_cat(kind, np.random.default_rng([seed, 0, k, i])).resize((image_size, image_size), RESAMPLING))
-        for k, kind in enumerate(KINDS)
+        np.asarray(draw_cat(name, np.random.default_rng([seed, 0, k, i])).resize((image_size, image_size), RESAMPLING))
+        for k, name in enumerate(CLASSES)
         for i in range(1, per_class + 1)
     ]
     return np.stack(pixels), np.repeat(np.float32([0, 1]), per_class)
 
 
 def logistic_regression(features: np.ndarray, labels: np.ndarray, penalty: float) -> tuple[np.ndarray, float]:
-    """Weights (c,) and bias by Newton's method: minimises the summed cross-entropy + penalty / 2 * |weights|^2."""
+    """Weights (c,) and bias by Newton's method: minimizes the summed cross-entropy + penalty / 2 * |weights|^2."""
     inputs = np.column_stack([features, np.ones(len(features))])
     ridge = np.diag(np.r_[np.full(features.shape[1], penalty), 1e-6])
     solution = np.zeros(inputs.shape[1])
@@ -66,43 +67,45 @@ def logistic_regression(features: np.ndarray, labels: np.ndarray, penalty: float
     return solution[:-1], float(solution[-1])
 
 
-def averaged(features: np.ndarray) -> np.ndarray:
-    """float64 (n, c): (n, h, w, c) over the picture."""
+def pooled(features: np.ndarray) -> np.ndarray:
+    """Global average pooling: (n, h, w, c) to float64 (n, c)."""
     return features.mean((1, 2), dtype=np.float64)
 
 
-def right(said_tabby: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """How many calicos were called calico, and how many tabbies tabby: int (2,)."""
-    return np.array([np.sum(said_tabby[labels == k] == k) for k in (0, 1)])
+def right(predicted_tabby: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """How many calicos and how many tabbies are classified correctly: int (2,)."""
+    return np.array([np.sum(predicted_tabby[labels == k] == k) for k in (0, 1)])
 
 
 def measure(photos: Path, per_class: int, how_often: int) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Draw, train and ask.
+    """Draw, train and evaluate.
 
     Returns:
-        For each of the real splits, right answers, int (seeds, models, 2 classes), and photos, int (2 classes).
+        For each of the real splits, correct predictions, int (seeds, models, 2 classes), and photos, int (2 classes).
     """
+    from fine_tuning_VGG16_pt2 import top_model
     from tutorial.backend import keras
-    from tutorial.networks import top_model, vgg16_base
 
-    base = vgg16_base(image_size)
-    preprocessings = (rescale, lambda pixels: keras.applications.vgg16.preprocess_input(np.float32(pixels)))
+    shape = (image_size, image_size, 3)
+    base = use_winograd(keras.applications.VGG16(weights=imagenet_weights(), include_top=False, input_shape=shape))
 
     def features(pixels: np.ndarray, what: str) -> list[np.ndarray]:
-        found, progress = [], ProgressLine(what, 2 * len(pixels))
-        for preprocess in preprocessings:
+        found, progress = [], ProgressBar(what, 2 * len(pixels))
+        for preprocess in PREPROCESSING.values():
             batches = []
             for start in range(0, len(pixels), batch_size):
                 batches.append(base.predict_on_batch(preprocess(pixels[start : start + batch_size])))
                 progress.update(len(found) * len(pixels) + start)
             found.append(np.concatenate(batches))
-        progress.clear()
+        progress.close()
         return found
 
     real = {}
-    for files in find_photos(photos):
-        pixels, files = load_photos(files, image_size)
-        real[files.folder.name] = features(pixels, f"features of the real {files.folder.name} photos"), files.labels
+    for split in load_images(photos, image_size)[:2]:
+        real[split.folder.name] = (
+            features(split.images, f"features of the real {split.folder.name} photos"),
+            split.labels,
+        )
 
     found = {split: np.zeros((how_often, len(MODELS), 2), int) for split in real}
     counts = {split: np.array([np.sum(labels == k) for k in (0, 1)]) for split, (_, labels) in real.items()}
@@ -111,16 +114,16 @@ def measure(photos: Path, per_class: int, how_often: int) -> dict[str, tuple[np.
         pixels, labels = drawn_set(seed, per_class)
         drawn = features(pixels, f"features of the drawn cats, seed {seed}")
         for m in (0, 1):
-            top = top_model(drawn[m].shape[1:])
+            top = top_model(drawn[m].shape[1:], 2)
             top.compile(optimizer="rmsprop", loss="binary_crossentropy")
             top.fit(drawn[m], labels, batch_size=batch_size, epochs=epochs, verbose=0)
             for split, (inputs, truth) in real.items():
                 found[split][seed, m] = right(np.asarray(top(inputs[m], training=False))[:, 0] >= 0.5, truth)
-        mean, spread = averaged(drawn[1]).mean(0), averaged(drawn[1]).std(0) + 1e-3
-        weights, bias = logistic_regression((averaged(drawn[1]) - mean) / spread, labels, penalty)
+        mean, spread = pooled(drawn[1]).mean(0), pooled(drawn[1]).std(0) + 1e-3
+        weights, bias = logistic_regression((pooled(drawn[1]) - mean) / spread, labels, penalty)
         for split, (inputs, truth) in real.items():
-            answers = (averaged(inputs[1]) - mean) / spread @ weights + bias
-            found[split][seed, 2] = right(answers >= 0, truth)
+            logits = (pooled(inputs[1]) - mean) / spread @ weights + bias
+            found[split][seed, 2] = right(logits >= 0, truth)
         for split in real:
             scores = ", ".join(f"{score:.1%}" for score in (found[split][seed] / counts[split]).mean(-1))
             print(f"seed {seed}, real {split} photos: balanced accuracy {scores}", flush=True)
@@ -139,7 +142,7 @@ def table(
 ) -> str:
     """The result as Markdown."""
     guided, untouched = (int(found[split][1].sum()) for split in (GUIDED, UNTOUCHED))
-    shares = {split: answers / counts for split, (answers, counts) in found.items()}
+    shares = {split: correct / counts for split, (correct, counts) in found.items()}
     both = (found[GUIDED][0] + found[UNTOUCHED][0]) / (found[GUIDED][1] + found[UNTOUCHED][1])
     how_often = len(both)
 
@@ -147,10 +150,10 @@ def table(
         return f"{values.mean():.1%} ({values.min():.1%} to {values.max():.1%})"
 
     lines = [
-        "# Trained on drawn cats, asked about real ones",
+        "# Trained on drawn cats, evaluated on real ones",
         "",
-        f"| model | balanced accuracy, {untouched} photos never looked at | {guided} photos that guided the drawing "
-        f"| all {guided + untouched} | calicos right, all | tabbies right, all |",
+        f"| model | balanced accuracy, {untouched} photos not used | {guided} photos that guided the drawing "
+        f"| all {guided + untouched} | calicos, all | tabbies, all |",
         "|---|---|---|---|---|---|",
     ]
     for m, name in enumerate(MODELS):
@@ -160,15 +163,14 @@ def table(
     lines += [
         "",
         f"Mean and range over {how_often} seeds (0 to {how_often - 1}); each draws {per_class} + {per_class} cats and "
-        "trains on nothing else. Balanced accuracy is the mean of the two classes' shares of right answers: 50 % is "
-        "chance.",
+        "trains on nothing else. Balanced accuracy is the mean of the two classes' accuracies: 50% is chance.",
         "",
-        f"The real photos are shelter photos, labelled by hand: `train` ({guided}) and `validation` ({untouched}) of "
-        f"`calico_tabby`. None was trained on. The scores on the {guided}, and a look at some of them, guided how the "
-        "cats are drawn and which of the three models are shown, so that column flatters; the first one does not.",
+        f"The real photos are shelter photos, labeled by hand: `train` ({guided}) and `validation` ({untouched}) of "
+        f"`calico_tabby`. None was trained on. The scores on the {guided} guided how the cats are drawn and "
+        "which of the three models are shown, so that column is a little too good; the first one is not.",
         "",
         f"Drawing: {speed:.0f} cats a second of one core's time. The whole table: {minutes:.0f} minutes on "
-        f"{os.cpu_count()} cores ({platform.machine()}), shared with other work, TensorFlow {version('tensorflow')}, "
+        f"{os.cpu_count()} cores ({platform.machine()}), with other work, TensorFlow {version('tensorflow')}, "
         f"Keras {version('keras')}, NumPy {version('numpy')}, Pillow {version('pillow')}; {date.today()}.",
         "",
         f"    {command}",
@@ -179,7 +181,7 @@ def table(
 
 def main() -> None:
     """Measure and write the table."""
-    p = parser(__doc__.splitlines()[0], "python benchmarks/drawn.py --photos ../shared/datasets/calico_tabby")
+    p = parser(str(__doc__))
     default = project_path("../shared/datasets/calico_tabby")
     p.add_argument("--photos", type=Path, metavar="DIR", default=default, help="real photos (default: %(default)s)")
     p.add_argument("--count", type=positive_int, metavar="N", default=count, help="a class (default: %(default)s)")
@@ -191,8 +193,8 @@ def main() -> None:
     found = measure(args.photos, args.count, args.seeds)
     command = f"python benchmarks/drawn.py --count {args.count} --seeds {args.seeds}"
     text = table(found, speed, (time.monotonic() - start) / 60, args.count, command)
-    with written_whole(args.out) as beside:
-        beside.write_text(text)
+    with atomic_write(args.out) as temporary:
+        temporary.write_text(text)
     print(text)
 
 

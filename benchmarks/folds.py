@@ -3,15 +3,15 @@
 import shutil
 from pathlib import Path
 
+from photo_tools.duplicates import near_groups
+from photo_tools.photo_folders import TRAIN, VALIDATION, inspect_photos, photo_files
+from tutorial.cli import TutorialError
+
 import numpy as np
 
-from tutorial.command_line import TutorialError
-from tutorial.dataset.duplicates import near_groups
-from tutorial.dataset.photo_folders import TRAIN, VALIDATION, look_at, photo_files
 
-
-def deal_folds(names: list[str], groups: list[list[int]], count: int) -> list[list[int]]:
-    """Deal photos into folds with each class's share as even as the groups allow, no group in two folds.
+def split_folds(names: list[str], groups: list[list[int]], count: int) -> list[list[int]]:
+    """Split photos into folds with each class's share as even as the groups allow, no group in two folds.
 
     Args:
         names: the class of each photo.
@@ -22,7 +22,7 @@ def deal_folds(names: list[str], groups: list[list[int]], count: int) -> list[li
         For each fold positions in ``names``, in order; each position is in exactly one fold.
 
     Raises:
-        TutorialError: a class has too few photos for so many folds.
+        TutorialError: a class has too few photos.
     """
     from sklearn.model_selection import StratifiedGroupKFold
 
@@ -50,25 +50,25 @@ def link_folds(data: Path, folder: Path, count: int) -> list[Path]:
         ``folder``/fold1/data and so on.
 
     Raises:
-        TutorialError: too few photos (see :func:`deal_folds`), or a fold was trained on others than are there now.
+        TutorialError: too few photos (see :func:`split_folds`), or a fold was trained on other photos.
     """
-    looked_at = look_at(data, [file for stage in (TRAIN, VALIDATION) for file in photo_files(data, stage)])
-    photos = [photo for photo in looked_at if not photo.error]
+    inspected = inspect_photos(data, [file for stage in (TRAIN, VALIDATION) for file in photo_files(data, stage)])
+    photos = [photo for photo in inspected if not photo.error]
     groups = near_groups([photo.fingerprint for photo in photos])
-    places = []
-    for number, fold in enumerate(deal_folds([photo.class_name for photo in photos], groups, count), 1):
-        places.append(place := folder / f"fold{number}" / "data")
+    folders = []
+    for number, fold in enumerate(split_folds([photo.class_name for photo in photos], groups, count), 1):
+        folders.append(fold_data := folder / f"fold{number}" / "data")
         links = {}
         for i, photo in enumerate(photos):
             stage, name, *below = photo.file.split("/")  # the stage goes below the class: it keeps equal names apart
-            link = place.joinpath(VALIDATION if i in fold else TRAIN, name, stage, *below)
+            link = fold_data.joinpath(VALIDATION if i in fold else TRAIN, name, stage, *below)
             links[link] = (data / photo.file).resolve()
-        if links == {link: link.readlink() for link in place.rglob("*") if link.is_symlink()}:
+        if links == {link: link.readlink() for link in fold_data.rglob("*") if link.is_symlink()}:
             continue
-        if any(place.parent.glob("*/*.weights.h5")):
+        if any(fold_data.parent.glob("*/*.weights.h5")):
             raise TutorialError(f"{folder} has folds of other photos than {data} has now: remove that folder.")
-        shutil.rmtree(place, ignore_errors=True)
+        shutil.rmtree(fold_data, ignore_errors=True)
         for link, photo in links.items():
             link.parent.mkdir(parents=True, exist_ok=True)
             link.symlink_to(photo)
-    return places
+    return folders

@@ -1,9 +1,9 @@
-"""Feed the photo loader with broken files for some minutes: each must become pixels or a PhotoError, and soon.
+"""Fuzz the photo loader for some minutes: each broken file must become pixels or a PhotoError, and soon.
 
     python benchmarks/fuzz.py --minutes 10
 
-Hypothesis invents the damage (which format, what is cut, which bytes are changed, what is put in) and, when something
-goes wrong, looks for the smallest file that does it and prints it; tests/test_bad_photos.py keeps such finds.
+Hypothesis generates the damage (format, truncation, changed and inserted bytes) and, when something goes wrong,
+searches the smallest file that does it and prints it; tests/test_bad_photos.py keeps such files.
 """
 
 import sys
@@ -11,21 +11,18 @@ import tempfile
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # so that this script finds tutorial/, ...
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))  # ... and the photos that the tests make
-from bad_photos import FORMATS, encoded, picture
+from report import FORMATS, encoded, machine, picture, write_section
+from tutorial.cli import parser, positive_int, project_path, run
+from tutorial.images import PhotoError, read_photo
+
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
-from report import machine, write_section
-
-from tutorial.command_line import parser, positive_int, project_path, run
-from tutorial.photos import PhotoError, read_photo
 
 TABLE = project_path("benchmarks/fuzz.md")
 HEADING = "# The photo loader, fuzzed\n\nWritten by `benchmarks/fuzz.py`: files that Hypothesis broke.\n"
 SLOW = 10.0  # seconds for one small file
 SOURCES = [
-    *((ending, encoded(picture(), ending)) for ending in FORMATS),
+    *((suffix, encoded(picture(), suffix)) for suffix in FORMATS),
     ("png", encoded(picture().convert("P"), "png")),
     ("gif", encoded(picture(), "gif", save_all=True, append_images=[picture().rotate(90)])),
     ("webp", encoded(picture(), "webp", lossless=True)),
@@ -34,12 +31,12 @@ SOURCES = [
     ("jpg", encoded(picture().convert("CMYK"), "jpg")),
 ]
 PLACE = st.floats(0, 1, exclude_max=True)
-EARLY = st.integers(0, 99).map(lambda byte: byte / 10_000)  # headers are where it hurts
+EARLY = st.integers(0, 99).map(lambda byte: byte / 10_000)  # headers
 CHANGES = st.lists(st.tuples(PLACE | EARLY, st.binary(min_size=1, max_size=8), st.booleans()), max_size=8)
 
 
 def broken(content: bytes, changes: list[tuple[float, bytes, bool]], kept: float) -> bytes:
-    """The file with bytes put over others, or in between, and then cut short."""
+    """The file with bytes overwritten and inserted, then truncated."""
     changed = bytearray(content)
     for place, new, insert in changes:
         at = int(place * len(changed))
@@ -49,7 +46,7 @@ def broken(content: bytes, changes: list[tuple[float, bytes, bool]], kept: float
 
 def main() -> None:
     """Fuzz until the time is over."""
-    p = parser("Feed the photo loader with broken files.", "python benchmarks/fuzz.py --minutes 10")
+    p = parser(str(__doc__))
     p.add_argument("--minutes", type=positive_int, metavar="N", default=10, help="default: %(default)s")
     args = p.parse_args()
     count = {"files": 0, "read": 0}
@@ -88,7 +85,7 @@ def main() -> None:
         f"{machine()}.",
         f"`python benchmarks/fuzz.py --minutes {args.minutes}`",
         "",
-        "| minutes | files | read all the same | refused in a sentence | anything else | slowest, s |",
+        "| minutes | files | read | refused in a sentence | anything else | slowest, s |",
         "|---|---|---|---|---|---|",
         f"| {args.minutes} | {count['files']:,} | {count['read']:,} | {count['files'] - count['read']:,} | 0 "
         f"| {slowest:.1f} |",

@@ -1,9 +1,9 @@
-"""What data/prune.py claims, measured: intruders found, copies found, and the time for 2,600 photos.
+"""What data/prune.py finds: outliers, copies, and the time for 2,600 photos.
 
     python benchmarks/prune.py --datasets ../shared/datasets        writes benchmarks/prune.md, in about ten minutes
 
-Intruders are dogs, planted among the cats of one class: 2, 5 and 8 % of the photos. Recall is the share of them
-that the ranking puts into its first 10 %. A ranking by chance has 10 %; the other 90 % are photos to look at in vain.
+Dogs are planted among the cats of one class: 2, 5 and 8% of the photos. Recall is the share of them in the first 10% of
+the ranking; a random ranking has 10%.
 """
 
 import io
@@ -19,16 +19,15 @@ from datetime import date
 from importlib.metadata import version
 from pathlib import Path
 
+from photo_tools.duplicates import NEAR, fingerprint, near_pairs
+from photo_tools.outliers import IMAGE_SIZE, outlier_scores, photo_features
+from photo_tools.photo_folders import Photo, inspect_photos
+from tutorial.cli import PROJECT, TutorialError, parser, positive_int, project_path, run
+from tutorial.files import atomic_write
+from tutorial.images import files_below, open_photo
+
 import numpy as np
 from PIL import Image, ImageEnhance, ImageOps
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # so that it finds tutorial/
-from tutorial.command_line import PROJECT, TutorialError, parser, positive_int, project_path, run
-from tutorial.dataset.duplicates import NEAR, fingerprint, near_pairs
-from tutorial.dataset.photo_folders import Photo, look_at
-from tutorial.dataset.unlike import IMAGE_SIZE, photo_features, unlikeness
-from tutorial.photos import files_below, open_photo
-from tutorial.whole_file import written_whole
 
 FRACTIONS = (0.02, 0.05, 0.08)
 FIRST = 0.10
@@ -37,16 +36,16 @@ SIZE = (800, 600)  # pixels, of the photos that are timed: Flickr's url_c and Op
 
 
 def recall(cats: np.ndarray, others: np.ndarray, fraction: float, seed: int) -> float:
-    """The share of planted intruders that are in the ranking's first 10 %."""
+    """The share of planted photos in the first 10% of the ranking."""
     count = max(1, round(len(cats) * fraction / (1 - fraction)))
     planted = others[np.random.default_rng(seed).permutation(len(others))[:count]]
-    scores = unlikeness(np.concatenate([cats, planted]))
+    scores = outlier_scores(np.concatenate([cats, planted]))
     first = np.argsort(-scores)[: round(FIRST * len(scores))]
     return float(np.mean(np.isin(np.arange(len(cats), len(scores)), first)))
 
 
-def intruder_table(datasets: Path, kept: Path, seeds: int) -> list[str]:
-    """The recall of planted intruders, a row for each class and kind of intruder."""
+def outlier_table(datasets: Path, cache: Path, seeds: int) -> list[str]:
+    """The recall of planted photos, a row for each class and kind of photo."""
     both = datasets / "calico_tabby"
     files = {
         name: files_below(both / "train" / name) + files_below(both / "validation" / name)
@@ -57,16 +56,16 @@ def intruder_table(datasets: Path, kept: Path, seeds: int) -> list[str]:
     features = {}
     start = time.monotonic()
     for name, paths in files.items():
-        digests = [photo.sha256 for photo in looked(datasets, paths)]
-        features[name] = photo_features(paths, digests, kept)
+        digests = [photo.sha256 for photo in inspected(datasets, paths)]
+        features[name] = photo_features(paths, digests, cache)
     seconds, count = time.monotonic() - start, sum(map(len, files.values()))
     lines = [
-        f"## Intruders in the first {FIRST:.0%} of the ranking",
+        f"## Outliers in the first {FIRST:.0%} of the ranking",
         "",
         f"Mean of {seeds} seeds, lowest and highest in brackets. VGG16 at {IMAGE_SIZE} x {IMAGE_SIZE}; {count} photos "
         f"took {seconds:.0f} s, {count / seconds:.1f} a second, decoding included.",
         "",
-        "| class | photos | intruders | " + " | ".join(f"{fraction:.0%} planted" for fraction in FRACTIONS) + " |",
+        "| class | photos | planted | " + " | ".join(f"{fraction:.0%} planted" for fraction in FRACTIONS) + " |",
         "|---|---|---|" + "---|" * len(FRACTIONS),
     ]
     for name, other in (
@@ -81,12 +80,16 @@ def intruder_table(datasets: Path, kept: Path, seeds: int) -> list[str]:
             found = [recall(features[name], features[other], fraction, seed) for seed in range(seeds)]
             cells.append(f"{np.mean(found):.0%} ({min(found):.0%} to {max(found):.0%})")
         lines.append(f"| {name} | {len(files[name])} | {other} | {' | '.join(cells)} |")
-    return [*lines, "", "The last two rows are the other coat under the wrong name. The ranking is not made for them."]
+    return [
+        *lines,
+        "",
+        "The last two rows are the other coat, under the wrong class. The ranking is not made for them.",
+    ]
 
 
-def looked(datasets: Path, paths: list[Path]) -> list[Photo]:
-    """What prune.py sees in each photo."""
-    return look_at(datasets, [path.relative_to(datasets).as_posix() for path in paths])
+def inspected(datasets: Path, paths: list[Path]) -> list[Photo]:
+    """What prune.py knows about each photo."""
+    return inspect_photos(datasets, [path.relative_to(datasets).as_posix() for path in paths])
 
 
 def jpeg(photo: Image.Image, quality: int) -> Image.Image:
@@ -111,8 +114,8 @@ COPIES: dict[str, Callable[[Image.Image], Image.Image]] = {
     "three times the size": lambda photo: photo.resize((photo.width * 3, photo.height * 3)),
     "JPEG quality 30": lambda photo: jpeg(photo, 30),
     "JPEG quality 10": lambda photo: jpeg(photo, 10),
-    "mirrored": ImageOps.mirror,
-    "grey": lambda photo: photo.convert("L").convert("RGB"),
+    "flipped": ImageOps.mirror,
+    "gray": lambda photo: photo.convert("L").convert("RGB"),
     "brightness x 1.3": lambda photo: ImageEnhance.Brightness(photo).enhance(1.3),
     "brightness x 0.7": lambda photo: ImageEnhance.Brightness(photo).enhance(0.7),
     "contrast x 1.4": lambda photo: ImageEnhance.Contrast(photo).enhance(1.4),
@@ -124,7 +127,7 @@ COPIES: dict[str, Callable[[Image.Image], Image.Image]] = {
 
 def copies_table(datasets: Path) -> list[str]:
     """How many copies are found, and how many pairs of different photos are taken for copies, by the threshold."""
-    photos = looked(datasets, files_below(datasets))
+    photos = inspected(datasets, files_below(datasets))
     near = (12, 16, NEAR, 24, 28)
     pairs = near_pairs(np.stack([photo.fingerprint for photo in photos]), max(near))
     same = sum(bits == 0 for _, _, bits in pairs)
@@ -148,12 +151,12 @@ def copies_table(datasets: Path) -> list[str]:
     wrong = [sum(bits <= limit for _, _, bits in pairs) - same for limit in near]
     others = sorted((bits, photos[i].file, photos[j].file) for i, j, bits in pairs if bits)[:3]
     nearest = "; ".join(f"{bits} bits, {Path(a).name} and {Path(b).name}" for bits, a, b in others)
-    lines.append("| other pairs taken for copies | " + " | ".join(map(str, wrong)) + " |")
+    lines.append("| other pairs reported as copies | " + " | ".join(map(str, wrong)) + " |")
     return [*lines, "", f"The nearest of the other pairs: {nearest}."]
 
 
 def time_table(datasets: Path, count: int) -> list[str]:
-    """The time of one run without the ranking on so many photos, enlarged to the size of Flickr's."""
+    """The time of one run without the ranking on so many photos, resized to the size of Flickr's."""
     sources = files_below(datasets / "cats_vs_dogs")[:count]
     with tempfile.TemporaryDirectory() as folder:
         for i, path in enumerate(sources):
@@ -185,13 +188,13 @@ def hardware() -> str:
 
 def main() -> None:
     """Measure, and write the tables."""
-    p = parser("Measure what data/prune.py claims.", "python benchmarks/prune.py --datasets ../shared/datasets")
+    p = parser(str(__doc__))
     datasets, table = project_path("../shared/datasets"), project_path("benchmarks/prune.md")
     p.add_argument(
         "--datasets", type=Path, metavar="DIR", default=datasets, help="with calico_tabby/ and cats_vs_dogs/"
     )
     p.add_argument("--table", type=Path, metavar="FILE", default=table, help="to write (default: %(default)s)")
-    p.add_argument("--kept", type=Path, metavar="FILE", help="keep VGG16's features in this .npz for another run")
+    p.add_argument("--cache", type=Path, metavar="FILE", help="cache of VGG16's features, a .npz")
     p.add_argument("--seeds", type=positive_int, metavar="N", default=20, help="plantings (default: %(default)s)")
     p.add_argument(
         "--count", type=positive_int, metavar="N", default=2600, help="photos to time (default: %(default)s)"
@@ -202,12 +205,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         parts = [
             ["# data/prune.py", "", f"Written by `python benchmarks/prune.py --seeds {args.seeds}`. {hardware()}"],
-            intruder_table(args.datasets, args.kept or Path(folder, "kept.npz"), args.seeds),
+            outlier_table(args.datasets, args.cache or Path(folder, "cache.npz"), args.seeds),
             copies_table(args.datasets),
             time_table(args.datasets, args.count),
         ]
-    with written_whole(args.table) as beside:
-        beside.write_text("\n\n".join("\n".join(lines) for lines in parts) + "\n", encoding="utf-8")
+    with atomic_write(args.table) as temporary:
+        temporary.write_text("\n\n".join("\n".join(lines) for lines in parts) + "\n", encoding="utf-8")
     print(f"wrote {args.table}")
 
 

@@ -1,5 +1,6 @@
-"""What the benchmarks share: the machine, timed processes, folders of links, and a section of a table's file."""
+"""What the benchmarks, and some tests, share: the machine, timed processes, folders of links, sections of a page."""
 
+import io
 import os
 import platform
 import re
@@ -10,16 +11,20 @@ import time
 from importlib.metadata import version
 from pathlib import Path
 
-from tutorial.command_line import PROJECT
-from tutorial.photos import class_folders, files_below
-from tutorial.weights_file import PACKAGES
-from tutorial.whole_file import written_whole
+from tutorial.cli import PROJECT
+from tutorial.files import atomic_write
+from tutorial.images import class_folders, files_below
+from tutorial.model_file import PACKAGES
+
+import h5py
+import numpy as np
+from PIL import Image
 
 
 def machine() -> str:
-    """The processor, as far as the machine tells, and the packages: "AMD EPYC, 2 cores; tensorflow 2.21.0, ..."."""
-    told = Path("/proc/cpuinfo").read_text() if os.path.exists("/proc/cpuinfo") else ""
-    found = re.search(r"model name\s*: (.*)", told)
+    """The processor, as far as it is known, and the packages: "AMD EPYC, 2 cores; tensorflow 2.21.0, ..."."""
+    text = Path("/proc/cpuinfo").read_text() if os.path.exists("/proc/cpuinfo") else ""
+    found = re.search(r"model name\s*: (.*)", text)
     name = found[1] if found else platform.processor() or platform.machine()
     return f"{name}, {os.cpu_count()} cores; {', '.join(f'{package} {version(package)}' for package in PACKAGES)}"
 
@@ -31,12 +36,12 @@ def spread(values: list[float], form: str) -> str:
 
 
 def write_section(table: Path, heading: str, title: str, lines: list[str]) -> None:
-    """Put the section ``title`` into the Markdown file, in the place of the one it had; print it."""
+    """Write the section ``title`` of a Markdown file, in place of the old one; print it."""
     written = "\n".join([f"## {title}", "", *lines]) + "\n"
     old = table.read_text() if table.exists() else ""
     others = [f"## {part.strip()}\n" for part in old.split("\n## ")[1:] if not part.startswith(f"{title}\n")]
-    with written_whole(table) as beside:
-        beside.write_text("\n".join([heading, *sorted([*others, written])]))
+    with atomic_write(table) as temporary:
+        temporary.write_text("\n".join([heading, *sorted([*others, written])]))
     print(written)
 
 
@@ -57,18 +62,22 @@ class Clock:
                 errors.seek(0)
                 raise SystemExit(f"{' '.join(arguments)} failed:\n{errors.read()}")
 
+    def times(self, pattern: str) -> list[float]:
+        """When the lines that match were printed."""
+        return [when for when, line in self.lines if re.search(pattern, line)]
+
     def at(self, pattern: str) -> float:
         """When the last line that matches was printed."""
-        return [when for when, line in self.lines if re.search(pattern, line)][-1]
+        return self.times(pattern)[-1]
 
 
 def linked_photos(data: Path, folder: Path, counts: dict[str, int]) -> Path:
-    """A data folder of links to the first photos of each class of ``data``; where they run out they come again.
+    """A data folder of links to the first photos of each class of ``data``, repeated where there are too few.
 
     Args:
         data: folder with train/ and validation/.
         folder: to be made.
-        counts: of each split, the photos a class.
+        counts: photos of each class, by split.
     """
     for split, count in counts.items():
         for name in class_folders(data / split):
@@ -78,3 +87,27 @@ def linked_photos(data: Path, folder: Path, counts: dict[str, int]) -> Path:
                 photo = photos[i % len(photos)]
                 (folder / split / name / f"{i:05}{photo.suffix}").symlink_to(photo.resolve())
     return folder
+
+
+def tensors(path: Path) -> dict[str, np.ndarray]:
+    """Every array in an HDF5 file by its path in it."""
+    found = {}
+    with h5py.File(path) as file:
+        file.visititems(lambda name, item: found.update({name: item[()]}) if isinstance(item, h5py.Dataset) else None)
+    return found
+
+
+FORMATS = {"jpg": "JPEG", "png": "PNG", "gif": "GIF", "webp": "WEBP", "bmp": "BMP", "tif": "TIFF"}
+
+
+def picture(width: int = 64, height: int = 48) -> Image.Image:
+    """Soft random colors, the same each time."""
+    colors = np.random.default_rng(0).integers(0, 256, (6, 8, 3))
+    return Image.fromarray(np.uint8(colors)).resize((width, height), Image.Resampling.BICUBIC)
+
+
+def encoded(image: Image.Image, suffix: str, **options: object) -> bytes:
+    """An image as the bytes of a file."""
+    file = io.BytesIO()
+    image.save(file, FORMATS[suffix], **options)
+    return file.getvalue()

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
-import numpy as np
-
 from tutorial.calibration import reliability
-from tutorial.photos import PhotoError, open_photo
-from tutorial.weights_file import FILES, About
-from tutorial.whole_file import written_whole
+from tutorial.files import atomic_write
+from tutorial.images import PhotoError, open_photo
+from tutorial.model_file import FILES, ModelInfo
+
+import numpy as np
 
 MISTAKES = 12  # photos shown of each model
 THUMBNAIL = 120  # pixels, the longer side
@@ -62,15 +62,15 @@ b.train { color: var(--train); } b.validation { color: var(--validation); }
 
 
 @dataclass(frozen=True)
-class Answers:
-    """What a trained network says of one split's photos, as they are."""
+class Predictions:
+    """A model's predictions for one split's photos, not augmented."""
 
     probabilities: np.ndarray  # float64, (n, classes), calibrated
     labels: np.ndarray  # int, (n,)
     photos: list[str]  # below the split's folder, with forward slashes
 
-    def named(self) -> np.ndarray:
-        """The class that each photo is taken for: int, (n,)."""
+    def labels_predicted(self) -> np.ndarray:
+        """The most probable class of each photo: int, (n,)."""
         return self.probabilities.argmax(axis=1)
 
 
@@ -79,10 +79,10 @@ class Run:
     """One trained network."""
 
     number: int  # its seed, or its fold
-    weights: Path  # the history lies beside it
+    weights: Path  # the history is in the same folder
     data: Path  # the folder of its photos
-    about: About
-    answers: dict[str, Answers]  # to "train", "validation" and perhaps "test"
+    info: ModelInfo
+    predictions: dict[str, Predictions]  # to "train", "validation" and perhaps "test"
 
 
 def text(value: object) -> str:
@@ -93,36 +93,40 @@ def text(value: object) -> str:
 
 
 def confusion(runs: list[Run]) -> np.ndarray:
-    """Validation photos by class and answer, summed over the runs: int, (classes, classes), a row a class."""
-    counts = np.zeros((len(runs[0].about.class_names),) * 2, int)
+    """Validation photos by true and predicted class, summed over the runs: int, (classes, classes), a row a class."""
+    counts = np.zeros((len(runs[0].info.class_names),) * 2, int)
     for run in runs:
-        np.add.at(counts, (run.answers["validation"].labels, run.answers["validation"].named()), 1)
+        np.add.at(counts, (run.predictions["validation"].labels, run.predictions["validation"].labels_predicted()), 1)
     return counts
 
 
 def mistakes(runs: list[Run]) -> list[tuple[Path, int, int, float, int, int]]:
-    """The validation photos that were taken for another class, each once, the most confident answer first.
+    """The validation photos that were classified wrongly, each once, the most confident prediction first.
 
     Returns:
-        For each the file, its label, the label named, that one's highest probability, how many runs were wrong about
-        it, and how many were asked.
+        For each the file, its label, the predicted label, the highest probability of that, how many runs were wrong about
+        it, and how many were evaluated.
     """
     found: dict[str, list] = {}
     for run in runs:
-        answers = run.answers["validation"]
+        predictions = run.predictions["validation"]
         for photo, label, named, row in zip(
-            answers.photos, answers.labels, answers.named(), answers.probabilities, strict=True
+            predictions.photos,
+            predictions.labels,
+            predictions.labels_predicted(),
+            predictions.probabilities,
+            strict=True,
         ):
-            best, wrong, asked = found.get(photo, (None, 0, 0))
+            best, wrong, evaluated = found.get(photo, (None, 0, 0))
             if named != label and (best is None or row[named] > best[3]):
                 best = (run.data / "validation" / photo, int(label), int(named), float(row[named]))
-            found[photo] = [best, wrong + (named != label), asked + 1]
-    wrong_ones = [(*best, int(wrong), asked) for best, wrong, asked in found.values() if best]
+            found[photo] = [best, wrong + (named != label), evaluated + 1]
+    wrong_ones = [(*best, int(wrong), evaluated) for best, wrong, evaluated in found.values() if best]
     return sorted(wrong_ones, key=lambda one: -one[3])
 
 
 def _ticks(low: float, high: float) -> np.ndarray:
-    """About five round numbers within the range: float, (n,)."""
+    """ModelInfo five round numbers within the range: float, (n,)."""
     rough = (high - low) / 5
     step = next(one for one in 10.0 ** np.floor(np.log10(rough)) * np.array([1, 2, 5, 10]) if one >= rough)
     return np.arange(int(np.ceil(low / step - 1e-9)), high / step + 1e-9) * step
@@ -171,7 +175,7 @@ def _curves(runs: list[Run], what: str) -> str:
     """Accuracy or loss by epoch, two lines a run, from the CSV that the part has left."""
     lines, ends = [], []
     for run in runs:
-        with open(run.weights.with_name(f"{run.about.model}.csv"), newline="") as file:
+        with open(run.weights.with_name(f"{run.info.model}.csv"), newline="") as file:
             rows = list(csv.DictReader(file))
         for name, column in (("train", what), ("validation", f"val_{what}")):
             lines.append((name, *([float(row[one]) for row in rows] for one in ("epoch", column))))
@@ -183,19 +187,21 @@ def _curves(runs: list[Run], what: str) -> str:
 
 
 def _reliability(runs: list[Run]) -> str:
-    """How often right against how sure, all runs' answers in the same bins."""
-    answers = [run.answers["validation"] for run in runs]
-    both = [np.concatenate([getattr(one, name) for one in answers]) for name in ("probabilities", "labels")]
+    """How often right against how sure, all runs' predictions in the same bins."""
+    predictions = [run.predictions["validation"] for run in runs]
+    both = [np.concatenate([getattr(one, name) for one in predictions]) for name in ("probabilities", "labels")]
     sure, right, counts = zip(*reliability(*both), strict=True)
-    least = np.floor(10 / both[0].shape[1]) / 10  # the class named has no less than its even share
+    least = np.floor(10 / both[0].shape[1]) / 10  # the predicted class has at least its even share
     alt = "share right by probability: " + ", ".join(f"{y:.2f} at {x:.2f}" for x, y in zip(sure, right, strict=True))
     diagonal = ("ideal", (least, 1), (least, 1))
-    return chart([diagonal, ("train", sure, right)], (least, 1), (0, 1), "probability of the class named", alt, counts)
+    return chart(
+        [diagonal, ("train", sure, right)], (least, 1), (0, 1), "probability of the predicted class", alt, counts
+    )
 
 
 def _confusion(runs: list[Run]) -> str:
     """The confusion matrix as a table, shaded by each row's shares."""
-    counts, names = confusion(runs), [text(name) for name in runs[0].about.class_names]
+    counts, names = confusion(runs), [text(name) for name in runs[0].info.class_names]
     head = "".join(f'<th scope="col">{name}</th>' for name in names)
     rows = []
     for name, row in zip(names, counts, strict=True):
@@ -213,28 +219,28 @@ def _confusion(runs: list[Run]) -> str:
 
 def _photos(runs: list[Run], kind: str) -> str:
     """The most confident mistakes, with their photos."""
-    found, names = mistakes(runs), runs[0].about.class_names
+    found, names = mistakes(runs), runs[0].info.class_names
     if not found:
-        return "<p>None: every validation photo was named rightly.</p>"
+        return "<p>None: every validation photo was classified correctly.</p>"
     cards = []
-    for path, label, named, probability, wrong, asked in found[:MISTAKES]:
+    for path, label, named, probability, wrong, evaluated in found[:MISTAKES]:
         try:
             photo = open_photo(path)
             photo.thumbnail((THUMBNAIL, THUMBNAIL))
             buffer = io.BytesIO()
             photo.save(buffer, "JPEG", quality=80)
             source = f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"
-            alt = f"a photo of {names[label]}, taken for {names[named]}"
+            alt = f"a photo of {names[label]}, predicted {names[named]}"
             picture = f'<img src="{source}" width="{photo.width}" height="{photo.height}" alt="{text(alt)}">'
         except PhotoError:
             picture = '<span class="quiet">cannot be shown</span>'
-        often = f"<small>wrong with {wrong} of {asked} {kind}</small>" if asked > 1 else ""
+        often = f"<small>wrong with {wrong} of {evaluated} {kind}</small>" if evaluated > 1 else ""
         cards.append(
-            f"<li>{picture}<b>{text(names[named])}</b> {100 * probability:.1f} %<br>but is {text(names[label])}"
+            f"<li>{picture}<b>{text(names[named])}</b> {probability:.1%}<br>but is {text(names[label])}"
             f"<small>{text(path.name)}</small>{often}</li>"
         )
-    shown = f"{len(found)} photos were taken for another class"
-    shown += f"; the {MISTAKES} most confident answers:" if len(found) > MISTAKES else ":"
+    shown = f"{len(found)} photos were classified wrongly"
+    shown += f"; the {MISTAKES} most confident predictions:" if len(found) > MISTAKES else ":"
     return f'<p>{shown}</p><ul class="photos">{"".join(cards)}</ul>'
 
 
@@ -245,14 +251,14 @@ def _section(model: str, recipe: str, runs: list[Run], kind: str) -> str:
         "training before each step and with dropout, in parts 1 and 3 on augmented photos"
     )
     reliable = (
-        "share of right answers by the probability they have, with their number; on the straight line, eight in ten of "
-        "those with 80 % are right"
+        "accuracy by probability, with the number of photos; on the straight line, eight in ten photos with 80% are "
+        "classified correctly"
     )
     figures = [
         ("Accuracy", _curves(runs, "accuracy"), curves),
         ("Loss", _curves(runs, "loss"), curves),
         ("Reliability", _reliability(runs), f"{reliable}; all {kind} together"),
-        ("Confusion matrix", _confusion(runs), f"a row a class, a column an answer; all {kind} together"),
+        ("Confusion matrix", _confusion(runs), f"rows: true class, columns: predicted class; all {kind} together"),
     ]
     shown = "".join(f"<figure><h3>{a}</h3>{b}<figcaption>{c}</figcaption></figure>" for a, b, c in figures)
     title = f"Part {list(FILES).index(model) + 1}: {model}, {recipe} recipe"
@@ -301,8 +307,8 @@ def write_page(
     """
     paragraphs = ["".join(f'<p class="quiet">{text(one)}</p>' for one in ones) for ones in (above, below)]
     sections = "\n".join(_section(*key, ones, kind) for key, ones in runs.items())
-    with written_whole(path) as beside:
-        beside.write_text(
+    with atomic_write(path) as temporary:
+        temporary.write_text(
             '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
             f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
             '<meta name="viewport" content="width=device-width, initial-scale=1">'

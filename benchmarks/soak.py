@@ -1,11 +1,11 @@
-"""Kill the parts at random moments, again and again, and see whether they end as if nothing had happened.
+"""Kill the parts at random moments, again and again, and compare what they end with.
 
     python benchmarks/soak.py --data ../shared/datasets/calico_tabby         about 20 minutes a recipe
 
-Each part is run once undisturbed, which gives the weights to be compared with and the time that it takes. Then it is
-started again and again in a fresh folder: three times it is killed (SIGKILL) at a random moment of that time, the
-fourth time it may end. Its weights must be those of the undisturbed run to the bit, and nothing half written may be
-left. Then a run is interrupted by Ctrl-C (SIGINT) at random moments. Needs Linux or macOS.
+Each part is run once undisturbed, which gives the weights to compare with and the time that it takes. Then it is
+started repeatedly in a new folder: three times it is killed (SIGKILL) at a random moment of that time, the fourth time
+it may end. Its weights must be those of the undisturbed run to the bit, and no temporary file may be left. Then runs
+are interrupted by Ctrl-C (SIGINT) at random moments. Needs Linux or macOS.
 """
 
 import random
@@ -20,29 +20,27 @@ import time
 from collections import Counter
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # so that this script finds tutorial/, ...
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))  # ... and how the tests read weights
-import numpy as np
-from conftest import tensors
-from report import linked_photos, machine, write_section
+from report import linked_photos, machine, tensors, write_section
+from tutorial.cli import PROJECT, parser, positive_int, project_path, run, seed_number
+from tutorial.files import TEMPORARY
+from tutorial.model_file import FILES
 
-from tutorial.command_line import PROJECT, RECIPES, parser, positive_int, project_path, run, seed_number
-from tutorial.weights_file import FILES
-from tutorial.whole_file import UNFINISHED, WRITING
+import numpy as np
 
 TABLE = project_path("benchmarks/soak.md")
 HEADING = (
     "# Killed at any moment\n\nWritten by `benchmarks/soak.py`: each part with --epochs 4 on 40 training and 16"
-    " validation photos,\nkilled at random moments, started again, and at its end held against a run that was left"
-    " alone.\n"
+    " validation photos,\nkilled at random moments, started again, and at its end compared with an undisturbed"
+    " run.\n"
 )
 PHOTOS = {"train": 20, "validation": 8}  # a class
 KILLS = 3  # before a run may end
 STOPS = 8  # by Ctrl-C
-PHASES = {  # where a run was when it was killed: what it printed last
+RECIPES = ["original", "improved"]
+PHASES = {  # of a run when it was killed, by the line printed last
     "loading": ("device",),
-    "features": ("features", "view ", "the frozen", "reusing"),
-    "training": ("epoch", "continuing the"),
+    "activations": ("bottleneck features of", "block 4's", "reusing"),
+    "training": ("Epoch", "resuming the", "top model"),
     "saving": ("validation", "train "),
 }
 
@@ -87,15 +85,15 @@ class Part:
         return took
 
     def phase(self) -> str:
-        """Where it was."""
+        """What it was doing."""
         now = "loading"
         for _, line in self.lines:
             now = next((name for name, begins in PHASES.items() if line.startswith(begins)), now)
         return now
 
     def resumed(self) -> list[float]:
-        """When it had taken up what an interrupted run left."""
-        return [when for when, line in self.lines if "continuing " in line]
+        """When it had resumed the interrupted run."""
+        return [when for when, line in self.lines if line.startswith("resuming ")]
 
 
 def soak(part: int, recipe: str, data: Path, folder: Path, kills: int, chance: random.Random) -> list[str]:
@@ -120,7 +118,7 @@ def soak(part: int, recipe: str, data: Path, folder: Path, kills: int, chance: r
                 phases[process.phase()] += 1
             resumed += process.resumed()[:1]
         runs += 1
-        debris = [path for path in cut.rglob("*") if path.name.startswith(WRITING) or path.name.endswith(UNFINISHED)]
+        debris = [path for path in cut.rglob("*") if path.name.startswith(TEMPORARY) or ".checkpoint." in path.name]
         ended = tensors(cut / weights)
         same += (
             not debris and ended.keys() == wanted.keys() and all(np.array_equal(ended[i], wanted[i]) for i in wanted)
@@ -130,8 +128,7 @@ def soak(part: int, recipe: str, data: Path, folder: Path, kills: int, chance: r
     stopped = [Part(part, recipe, data, cut).end(chance.uniform(1, seconds), signal.SIGINT) for _ in range(STOPS)]
     stopped = [took for took in stopped if took is not None]
     shutil.rmtree(cut)
-    for path in whole.glob("*.npz"):  # the next part has no use for them
-        path.unlink()
+    shutil.rmtree(whole / "activations", ignore_errors=True)  # the next part does not need them
     where = ", ".join(f"{phases[phase]} {phase}" for phase in PHASES)
     took = f"{statistics.median(resumed):.1f} ({max(resumed):.1f})" if resumed else "-"
     return [str(sum(phases.values())), where, f"{same} of {runs}", took, f"{max(stopped):.1f} of {len(stopped)}"]
@@ -139,10 +136,10 @@ def soak(part: int, recipe: str, data: Path, folder: Path, kills: int, chance: r
 
 def main() -> None:
     """Soak the parts; the table grows with each."""
-    p = parser("Kill the parts at random moments.", "python benchmarks/soak.py --data ../shared/datasets/calico_tabby")
+    p = parser(str(__doc__))
     p.add_argument("--data", type=Path, metavar="DIR", required=True, help="folder with train/ and validation/")
     p.add_argument("--kills", type=positive_int, metavar="N", default=30, help="of each part (default: %(default)s)")
-    p.add_argument("--recipe", choices=RECIPES, nargs="+", default=list(RECIPES), help="to run (default: both)")
+    p.add_argument("--recipe", choices=RECIPES, nargs="+", default=RECIPES, help="to run (default: both)")
     p.add_argument("--seed", type=seed_number, metavar="N", default=0, help="of the moments (default: %(default)s)")
     args = p.parse_args()
     chance = random.Random(args.seed)
@@ -153,7 +150,7 @@ def main() -> None:
                 f"{machine()}, seed {args.seed}.",
                 f"`python benchmarks/soak.py --data {args.data.as_posix()} --recipe {recipe}`",
                 "",
-                "| part | kills | while | ended with the same bits | going on: s, median (most) | Ctrl-C: s, most |",
+                "| part | kills | while | ended with the same bits | resumed after: s, median (max) | Ctrl-C: s, max |",
                 "|---|---|---|---|---|---|",
             ]
             for part in (1, 2, 3):

@@ -1,40 +1,41 @@
-"""How much faster than the texts' own code path the tutorial is, measured side by side.
+"""Speed of the tutorial and of the blog post's own code path, in turn.
 
     python benchmarks/speed.py --data ../shared/datasets/cats_vs_dogs          about 40 minutes
     python benchmarks/speed.py --data ../shared/datasets/cats_vs_dogs --quick  under 10 minutes, on fewer photos
 
-Every figure is the median of several rounds in which the two take turns (ABAB), each as a process of its own that is
-timed from outside by the lines it prints: benchmarks/texts.py for the texts, the tutorial's scripts as the reader runs
-them for ours. Needs Linux or macOS (wait4, which tells a process's peak memory).
+Every figure is the median of several rounds in which the two alternate (ABAB), each as a process of its own that is
+timed by the lines it prints: benchmarks/blog_post.py, and the tutorial's scripts as a reader runs them. Needs Linux or
+macOS (wait4, for a process's peak memory).
 """
 
+import shutil
 import sys
 import tempfile
 import time
 from pathlib import Path
 from statistics import median
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # so that this script finds tutorial/
-import numpy as np
 from report import Clock, linked_photos, machine, write_section
+from tutorial.cli import PROJECT, parser, positive_int, project_path, run
+from tutorial.imagenet_weights import KERAS_FILE
+from tutorial.images import files_below
 
-from tutorial.command_line import PROJECT, parser, positive_int, project_path, run
-from tutorial.imagenet import KERAS_FILE
-from tutorial.photos import files_below
+import numpy as np
 
 TABLE = project_path("benchmarks/speed.md")
 HEADING = (
-    "# Speed, beside the texts' own code path\n\nWritten by `benchmarks/speed.py`: medians and ranges of runs that took"
-    " turns, each a process of its own.\n"
+    "# Speed, compared with the blog post's own code path\n\nWritten by `benchmarks/speed.py` and "
+    "`benchmarks/tricks.py`: medians and ranges of alternating runs, each a process of its own.\n"
 )
-EPOCHS = 30  # of part 3, over which its cost is projected
-VIEWS = 4  # part 3's default
-MEASURED = 2  # epochs of part 3 that are run, and views that are computed
-QUICK = {"train": 80, "validation": 40}  # photos a class
+EPOCHS = 30  # of part 3, over which its time is projected
+COPIES = 4  # part 3's default
+MEASURED = 2  # epochs of part 3 that are run, and copies that are cached
+EPOCH_END = " - val_loss: "  # in the line that Keras prints at the end of an epoch
+QUICK = {"train": 80, "validation": 40}  # photos of each class
 
 
 def multiplications(size: int) -> tuple[float, float]:
-    """GFLOP a photo of VGG16's base and of one layer of its block 5 (a multiplication and an addition are two)."""
+    """GFLOP for a photo of VGG16's base and of one layer of its block 5 (a multiplication and an addition are two)."""
     total, last, channels = 0.0, 0.0, 3
     for filters, layers in ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3)):
         for _ in range(layers):
@@ -64,68 +65,73 @@ class Speed:
         self.values: dict[tuple[str, str], list[float]] = {}
         self.memory: dict[tuple[str, str], float] = {}
 
-    def note(self, row: str, side: str, value: float, memory: float) -> None:
-        """One more value of a row."""
+    def add(self, row: str, side: str, value: float, memory: float) -> None:
+        """Add a value to a row."""
         self.values.setdefault((row, side), []).append(value)
         self.memory[row, side] = max(memory, self.memory.get((row, side), 0))
         print(f"{row}, {side}: {value:.2f}", flush=True)
 
-    def texts(self, *arguments: object) -> Clock:
-        """Run the texts' code path."""
-        return Clock(PROJECT / "benchmarks/texts.py", *arguments, "--imagenet", self.imagenet)
+    def blog_post(self, *arguments: object) -> Clock:
+        """Run the blog post's code path."""
+        return Clock(PROJECT / "benchmarks/blog_post.py", *arguments, "--imagenet", self.imagenet)
 
     def ours(self, part: int, *flags: object) -> Clock:
         """Run a part of the tutorial."""
-        where = ["--data", self.data, "--weights-dir", self.folder / "weights"]
-        return Clock(PROJECT / f"fine_tuning_VGG16_pt{part}.py", *where, *flags)
+        folders = ["--data", self.data, "--weights-dir", self.folder / "weights"]
+        return Clock(PROJECT / f"fine_tuning_VGG16_pt{part}.py", *folders, *flags)
 
     def part1(self) -> None:
         """Seconds an epoch, after the first."""
         row = "part 1, s an epoch"
-        done = self.texts(1, "--data", self.data, "--epochs", 3)
-        self.note(row, "texts", (done.at("^epoch +3/") - done.at("^epoch +1/")) / 2, done.memory)
+        done = self.blog_post(1, "--data", self.data, "--epochs", 3)
+        self.add(row, "blog post", (done.at("^epoch +3/") - done.at("^epoch +1/")) / 2, done.memory)
         done = self.ours(1, "--epochs", 3)
-        self.note(row, "ours", (done.at("^epoch +3/") - done.at("^epoch +1/")) / 2, done.memory)
+        ends = done.times(EPOCH_END)
+        self.add(row, "ours", (ends[2] - ends[0]) / 2, done.memory)
 
     def part2(self) -> None:
         """Photos a second for the features, decoding included."""
         row, photos = "part 2, photos/s", self.train + self.validation
-        done = self.texts(2, "--data", self.data)
-        self.note(row, "texts", photos / (done.at("^end") - done.at("^start")), done.memory)
-        for kept in (self.folder / "weights").glob("bottleneck_features_*"):
-            kept.unlink()
+        done = self.blog_post(2, "--data", self.data)
+        self.add(row, "blog post", photos / (done.at("^end") - done.at("^start")), done.memory)
+        shutil.rmtree(self.folder / "weights/activations", ignore_errors=True)
         done = self.ours(2)
-        self.note(row, "ours", photos / (done.at("^features of .*validation: ") - done.at("^device")), done.memory)
+        self.add(
+            row,
+            "ours",
+            photos / (done.at("^bottleneck features of validation.* photos: ") - done.at("^device")),
+            done.memory,
+        )
 
     def part3(self) -> None:
         """Seconds an epoch after the first, and the whole part."""
         row, whole = "part 3, s an epoch", f"part 3, minutes for {EPOCHS} epochs"
-        done = self.texts(3, "--data", self.data, "--epochs", MEASURED)
+        done = self.blog_post(3, "--data", self.data, "--epochs", MEASURED)
         epoch = done.at("^epoch +2/") - done.at("^epoch +1/")
-        self.note(row, "texts", epoch, done.memory)
-        self.note(whole, "texts", EPOCHS * epoch / 60, done.memory)
-        for kept in (self.folder / "weights/frozen_blocks").glob("*"):
-            kept.unlink()
-        done = self.ours(3, "--epochs", MEASURED, "--views", MEASURED)
-        epoch = done.at("^epoch +2/") - done.at("^epoch +1/")
-        view = (done.at("training photos: ") - done.at("^the frozen blocks")) / MEASURED
-        rest = done.at("^epoch +1/") - done.at("training photos: ")  # the validation photos and the first epoch
-        self.note(row, "ours", epoch, done.memory)
-        self.note(whole, "ours", (VIEWS * view + rest + (EPOCHS - 1) * epoch) / 60, done.memory)
+        self.add(row, "blog post", epoch, done.memory)
+        self.add(whole, "blog post", EPOCHS * epoch / 60, done.memory)
+        shutil.rmtree(self.folder / "weights/activations", ignore_errors=True)
+        done = self.ours(3, "--epochs", MEASURED, "--cached-copies", MEASURED)
+        ends, copies = done.times(EPOCH_END), done.at("activations of train, copy .* photos: ")
+        epoch = ends[1] - ends[0]
+        copy = (copies - done.at("^block 4's activations for")) / MEASURED
+        rest = ends[0] - copies  # the validation photos and the first epoch
+        self.add(row, "ours", epoch, done.memory)
+        self.add(whole, "ours", (COPIES * copy + rest + (EPOCHS - 1) * epoch) / 60, done.memory)
 
     def predict(self) -> None:
-        """A cold start to the answers, for one photo and for a hundred, beside ``import keras`` alone."""
+        """From the start to the predictions, for one photo and for a hundred; and ``import keras`` alone."""
         keras = Clock("-c", "import keras")
         photos = (files_below(self.data / "validation") * 2)[:100]
         for model, weights in (("convnet", "small_convnet"), ("vgg16", "fine_tuned_vgg16")):
             for count in (1, len(photos)):
                 row = f"predict.py, {model}, {count} photo{'s' * (count > 1)}, s"
-                done = self.texts(model, *photos[:count])
-                self.note(row, "texts", done.seconds, done.memory)
+                done = self.blog_post(model, *photos[:count])
+                self.add(row, "blog post", done.seconds, done.memory)
                 path = self.folder / f"weights/{weights}.weights.h5"
                 done = Clock(PROJECT / "predict.py", "--weights", path, *photos[:count])
-                self.note(row, "ours", done.seconds, done.memory)
-                self.note(row, "import keras", keras.seconds, keras.memory)
+                self.add(row, "ours", done.seconds, done.memory)
+                self.add(row, "import keras", keras.seconds, keras.memory)
 
     def lines(self, rates: list[float]) -> list[str]:
         """The table."""
@@ -134,17 +140,17 @@ class Speed:
         out = [
             f"{sgemm}; VGG16's base: {self.base:.1f} GFLOP a photo.",
             "",
-            "| | texts | ours | times faster | peak memory, GB: texts / ours |",
+            "| | blog post | ours | times faster | peak memory, GB: blog post / ours |",
             "|---|---|---|---|---|",
         ]
         for row in dict.fromkeys(row for row, _ in self.values):
-            texts, ours = self.values[row, "texts"], self.values[row, "ours"]
-            faster = median(texts) / median(ours)
-            cells = [f"{median(side):.2f} ({min(side):.2f}-{max(side):.2f})" for side in (texts, ours)]
-            memory = " / ".join(f"{self.memory[row, side]:.1f}" for side in ("texts", "ours"))
+            blog_post, ours = self.values[row, "blog post"], self.values[row, "ours"]
+            faster = median(blog_post) / median(ours)
+            cells = [f"{median(side):.2f} ({min(side):.2f}-{max(side):.2f})" for side in (blog_post, ours)]
+            memory = " / ".join(f"{self.memory[row, side]:.1f}" for side in ("blog post", "ours"))
             out.append(f"| {row} | {' | '.join(cells)} | {1 / faster if '/s' in row else faster:.2f} | {memory} |")
         out.append("")
-        for side in ("texts", "ours"):
+        for side in ("blog post", "ours"):
             share = median(self.values["part 2, photos/s", side]) * self.base / rate
             out.append(f"- part 2, {side}: {share:.0%} of the sgemm rate")
         # An epoch: block 5 forward, the gradients of its three layers' filters and of two layers' inputs.
@@ -152,8 +158,10 @@ class Speed:
         share = work / median(self.values["part 3, s an epoch", "ours"]) / rate
         out.append(f"- part 3, ours: {share:.0%} of it, counting block 5 alone")
         frozen = self.base - 3 * self.layer
-        share = (work + frozen * (self.train + self.validation)) / median(self.values["part 3, s an epoch", "texts"])
-        out.append(f"- part 3, texts: {share / rate:.0%} of it")
+        share = (work + frozen * (self.train + self.validation)) / median(
+            self.values["part 3, s an epoch", "blog post"]
+        )
+        out.append(f"- part 3, blog post: {share / rate:.0%} of it")
         for row, side in self.values:
             if side == "import keras":
                 ratio = median(self.values[row, "ours"]) / median(self.values[row, side])
@@ -163,8 +171,7 @@ class Speed:
 
 def main() -> None:
     """Measure and write the section."""
-    example = "python benchmarks/speed.py --data ../shared/datasets/cats_vs_dogs --quick"
-    p = parser("Measure the tutorial beside the texts' code path.", example)
+    p = parser(str(__doc__))
     p.add_argument("--data", type=Path, metavar="DIR", required=True, help="folder with train/ and validation/")
     p.add_argument("--rounds", type=positive_int, metavar="N", default=3, help="default: %(default)s")
     p.add_argument("--quick", action="store_true", help="on fewer photos")

@@ -75,7 +75,7 @@ def read_accuracy(text: str) -> list[PhotoSet]:
 
 
 def read_published(readme: str, classes: list[str]) -> dict[str, Score]:
-    """The published accuracies in the README's table of these classes, by model: its rows begin with the part's number."""
+    """The published accuracies in the README's table of these classes, by model; its rows begin with the part."""
     for rows in _tables(readme):
         photos = next(iter(rows[0])) if rows else ""
         if photos.startswith(" / ".join(classes) + ",") and PUBLISHED in rows[0]:

@@ -8,9 +8,9 @@
     python images/make_pictures.py mistakes             the mistakes of the model of --weights on drawn cats
     python images/make_pictures.py explanation          the heat map of that model for a photo
 
-The pictures show cats that the project draws, and Chelsea, a tabby whose photo Stefan van der Walt has released into the
-public domain (CC0). It is part of scikit-image's wheel, which is fetched, read as data and not installed; --photo names
-another.
+The pictures show cats that the project draws, and Chelsea, a tabby whose photo Stefan van der Walt has released into
+the public domain (CC0). It is part of scikit-image's wheel, which is fetched, read as data and not installed; --photo
+names another.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""The diagram of VGG16 with a top model on it, as parts 2 and 3 train it. Names and numbers are read from the network."""
+"""The diagram of VGG16 with a top model on it, as parts 2 and 3 train it; numbers are read from the network."""
 
 import math
 import re

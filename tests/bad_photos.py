@@ -5,24 +5,12 @@ import struct
 import zlib
 from pathlib import Path
 
+from report import FORMATS, encoded, picture
+
 import numpy as np
 from PIL import Image
 
-FORMATS = {"jpg": "JPEG", "png": "PNG", "gif": "GIF", "webp": "WEBP", "bmp": "BMP", "tif": "TIFF"}
 PAGE = b"<!doctype html><html><body><h1>404</h1><script>alert(1)</script></body></html>"
-
-
-def picture(width: int = 64, height: int = 48) -> Image.Image:
-    """Soft random colors, the same each time."""
-    colors = np.random.default_rng(0).integers(0, 256, (6, 8, 3))
-    return Image.fromarray(np.uint8(colors)).resize((width, height), Image.Resampling.BICUBIC)
-
-
-def encoded(image: Image.Image, suffix: str, **options: object) -> bytes:
-    """An image as the bytes of a file."""
-    file = io.BytesIO()
-    image.save(file, FORMATS[suffix], **options)
-    return file.getvalue()
 
 
 def png_of_size(width: int, height: int) -> bytes:

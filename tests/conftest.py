@@ -11,7 +11,6 @@ from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
-import h5py
 import numpy as np
 import pytest
 from PIL import Image
@@ -74,14 +73,6 @@ def history(weights: Path, model: str) -> list[dict[str, float]]:
     """The rows of a part's CSV."""
     with open(weights / f"{model}.csv", newline="") as file:
         return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
-
-
-def tensors(path: Path) -> dict[str, np.ndarray]:
-    """Every array in an HDF5 file by its path in it."""
-    found = {}
-    with h5py.File(path) as file:
-        file.visititems(lambda name, item: found.update({name: item[()]}) if isinstance(item, h5py.Dataset) else None)
-    return found
 
 
 def odd_photos(folder: Path) -> None:

@@ -30,6 +30,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from tutorial.cli import PROJECT, TutorialError, duration, parser, run
+
 from tutorial.imagenet import KERAS_FILE
 
 README = "README.md"

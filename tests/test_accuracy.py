@@ -6,19 +6,18 @@ import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
-import numpy as np
-import pytest
-from conftest import PROJECT, paint
-from PIL import Image
-
 import accuracy
 import report_page
+from conftest import paint
 from folds import deal_folds, link_folds
 from report_page import Answers, Run
-
 from tutorial.cli import TutorialError
 from tutorial.images import files_below
 from tutorial.model_file import FILES, ModelInfo, read_info
+
+import numpy as np
+import pytest
+from PIL import Image
 
 NASTY = '<i>&"'  # a class, and part of a file's name
 

@@ -5,6 +5,7 @@ import os
 import shutil
 
 import bad_photos
+import report
 from conftest import paint, run, run_part
 from tutorial.images import PhotoError, files_below, load_images, open_photo
 from tutorial.model_file import FILES
@@ -40,7 +41,7 @@ def test_predict_has_one_line_for_each_file_and_needs_little_memory(trained, cor
 
 def test_odd_files_hold_the_picture_that_was_put_into_them(corpus):
     """Rotated upright, the first of several frames, under a wrong suffix; where the format has kept the colors."""
-    expected = np.float64(bad_photos.picture())
+    expected = np.float64(report.picture())
     checked = 0
     for path in corpus[1]:
         if not path.name.startswith(("pixel", "line", "mode")):
@@ -82,7 +83,7 @@ def test_training_leaves_bad_files_out_and_counts_them(corpus, tmp_path, capsys)
 
 def test_libtiff_writes_nothing_to_the_terminal(trained, tmp_path):
     """Found by benchmarks/fuzz.py: compressed TIFFs about which the C library itself wrote lines to the terminal."""
-    whole = bad_photos.encoded(bad_photos.picture(), "tif", compression="tiff_lzw")
+    whole = report.encoded(report.picture(), "tif", compression="tiff_lzw")
     for i in range(10):
         changed = bytearray(whole)
         changed[20 + 40 * i : 28 + 40 * i] = b"\xff" * 8

@@ -13,23 +13,22 @@ import threading
 import zipfile
 from pathlib import Path
 
-import h5py
-import numpy as np
-import pytest
-from conftest import MODELS, PROJECT, run
-from matplotlib.text import Text
-from PIL import Image
-
 import accuracy_chart
 import make_pictures
 import page
-
+from conftest import MODELS, PROJECT, run
+from drawing.drawn_cat import draw_cat
 from tutorial import pictures
 from tutorial.backend import keras
 from tutorial.cli import TutorialError
-from drawing.drawn_cat import draw_cat
-from tutorial.plots import plt
 from tutorial.model_file import FILES, ModelInfo
+from tutorial.plots import plt
+
+import h5py
+import numpy as np
+import pytest
+from matplotlib.text import Text
+from PIL import Image
 
 SCRIPT = "images/make_pictures.py"
 README = (PROJECT / "README.md").read_text(encoding="utf-8")

@@ -5,11 +5,11 @@ import re
 import shutil
 import subprocess
 
-import pytest
 import readme
 from conftest import PROJECT
-
 from tutorial.cli import TutorialError
+
+import pytest
 
 GOOD = """# Cats
 

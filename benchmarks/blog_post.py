@@ -1,9 +1,9 @@
-"""The texts' own code path, written plainly, for benchmarks/speed.py to measure beside ours.
+"""The blog post's own code path, for benchmarks/speed.py to compare with ours.
 
-    python benchmarks/texts.py 1 --data ../shared/datasets/cats_vs_dogs --epochs 3
+    python benchmarks/blog_post.py 1 --data ../shared/datasets/cats_vs_dogs --epochs 3
 
 ImageDataGenerator, flow_from_directory, fit and predict, with their defaults and batches of 16, as in the Keras blog
-(2016) with today's names. It is no part of the tutorial: nothing here is shared with it.
+post (2016) with today's names. It shares nothing with the tutorial.
 """
 
 import argparse
@@ -16,9 +16,9 @@ SIZE, BATCH = 150, 16
 
 
 def photos(data: str, split: str, augmented: bool, **how) -> keras.utils.PyDataset:
-    """One split's photos, as the texts read them."""
-    views = {"shear_range": 0.2, "zoom_range": 0.2, "horizontal_flip": True} if augmented else {}
-    generator = ImageDataGenerator(rescale=1 / 255, **views)
+    """One split's photos, as the blog post reads them."""
+    transforms = {"shear_range": 0.2, "zoom_range": 0.2, "horizontal_flip": True} if augmented else {}
+    generator = ImageDataGenerator(rescale=1 / 255, **transforms)
     kind = {"class_mode": "binary", **how}
     return generator.flow_from_directory(f"{data}/{split}", target_size=(SIZE, SIZE), batch_size=BATCH, **kind)
 
@@ -48,7 +48,7 @@ def vgg16_with_top(weights: str | None) -> keras.Model:
     return keras.Sequential([keras.Input((SIZE, SIZE, 3)), base, *top, layers.Dense(1, activation="sigmoid")])
 
 
-class Say(keras.callbacks.Callback):
+class PrintEpochs(keras.callbacks.Callback):
     """A line at the end of each epoch, for the clock of benchmarks/speed.py."""
 
     def on_epoch_end(self, epoch, logs=None) -> None:
@@ -58,7 +58,7 @@ class Say(keras.callbacks.Callback):
 
 def main() -> None:
     """Run one part's code path."""
-    p = argparse.ArgumentParser(description="The texts' own code path, to measure.")
+    p = argparse.ArgumentParser(description=__doc__)
     p.add_argument("part", choices=["1", "2", "3", "convnet", "vgg16"], help="a part, or a model that predicts photos")
     p.add_argument("photos", nargs="*", help="for the models: photos to predict, one after the other")
     p.add_argument("--data", help="for the parts: folder with train/ and validation/")
@@ -70,7 +70,7 @@ def main() -> None:
         optimizer = "rmsprop" if args.part == "1" else keras.optimizers.SGD(learning_rate=1e-4, momentum=0.9)
         network.compile(loss="binary_crossentropy", optimizer=optimizer, metrics=["accuracy"])
         training, validation = photos(args.data, "train", True), photos(args.data, "validation", False)
-        network.fit(training, validation_data=validation, epochs=args.epochs, callbacks=[Say()], verbose=0)
+        network.fit(training, validation_data=validation, epochs=args.epochs, callbacks=[PrintEpochs()], verbose=0)
     elif args.part == "2":
         base = keras.applications.VGG16(include_top=False, weights=args.imagenet, input_shape=(SIZE, SIZE, 3))
         print("start", flush=True)

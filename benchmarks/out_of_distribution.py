@@ -1,0 +1,79 @@
+"""The share of photos of other things that a model reports as out of distribution, and of its own classes.
+
+    python benchmarks/out_of_distribution.py --weights weights/improved/fine_tuned_vgg16.weights.h5 \\
+        --known ../shared/datasets/calico_tabby/validation --others ../shared/datasets/cats_vs_dogs/validation/dogs
+
+It adds drawn cats and simple images: noise, blurred noise, one color.
+Writes benchmarks/out_of_distribution.md.
+"""
+
+import sys
+from pathlib import Path
+
+from drawing.drawn_cat import draw_cat
+from predict import TrainedModel
+from report import machine, write_section
+from tutorial.cli import parser, project_path, run
+from tutorial.images import RESAMPLING, PhotoError, files_below, read_many
+from tutorial.model_file import read_info
+
+import numpy as np
+from PIL import Image
+
+TABLE = project_path("benchmarks/out_of_distribution.md")
+HEADING = (
+    "# Out-of-distribution detection\n\nWritten by `benchmarks/out_of_distribution.py`: the share of pictures that a "
+    "model of the improved recipe reports as out of distribution.\n"
+)
+COUNT = 100  # generated pictures of each kind
+
+
+def generated(size: int) -> dict[str, np.ndarray]:
+    """Generated pictures, uint8 (COUNT, size, size, 3) of each kind."""
+    rng = np.random.default_rng(0)
+    few = [Image.fromarray(one) for one in rng.integers(0, 256, (COUNT, 9, 9, 3), np.uint8)]
+    cats = [draw_cat(("calico", "tabby")[i % 2], np.random.default_rng(i)) for i in range(COUNT)]
+    return {
+        "drawn cats": np.stack([np.asarray(cat.resize((size, size), RESAMPLING)) for cat in cats]),
+        "noise": rng.integers(0, 256, (COUNT, size, size, 3), np.uint8),
+        "blurred noise": np.stack([np.asarray(one.resize((size, size), Image.Resampling.BICUBIC)) for one in few]),
+        "one color": np.broadcast_to(rng.integers(0, 256, (COUNT, 1, 1, 3), np.uint8), (COUNT, size, size, 3)),
+    }
+
+
+def main() -> None:
+    """Evaluate each model and write the table."""
+    p = parser(str(__doc__))
+    p.add_argument("--weights", type=Path, nargs="+", metavar="FILE", required=True, help="improved, of part 2 or 3")
+    p.add_argument("--known", type=Path, metavar="DIR", required=True, help="photos of the model's own classes")
+    p.add_argument("--others", type=Path, nargs="+", metavar="DIR", default=[], help="photos of something else")
+    args = p.parse_args()
+    rows: dict[str, list[str]] = {}
+    for path in args.weights:
+        model = TrainedModel(path)
+        info = model.info
+        kinds = {
+            f"{folder.parent.name}/{folder.name}": np.stack(
+                [one for one in read_many(files_below(folder), info.image_size) if not isinstance(one, PhotoError)]
+            )
+            for folder in (args.known, *args.others)
+        }
+        for kind, pictures in (kinds | generated(info.image_size)).items():
+            flagged = np.mean(model.predict(pictures)[1])
+            rows.setdefault(f"{kind} ({len(pictures)})", []).append(f"{flagged:.1%}")
+    models = [read_info(path).model for path in args.weights]
+    where = " ".join(folder.as_posix() for folder in args.others)
+    lines = [
+        f"{machine()}.",
+        f"`python benchmarks/out_of_distribution.py --weights {' '.join(path.name for path in args.weights)} "
+        f"--known {args.known.as_posix()} --others {where}`",
+        "",
+        f"| flagged | {' | '.join(models)} |",
+        f"|---|{'---|' * len(models)}",
+        *(f"| {kind} | {' | '.join(cells)} |" for kind, cells in rows.items()),
+    ]
+    write_section(TABLE, HEADING, " and ".join(read_info(args.weights[0]).class_names), lines)
+
+
+if __name__ == "__main__":
+    sys.exit(run(main))

@@ -1,0 +1,113 @@
+"""What each speed trick of tutorial/ saves, in paired runs: Winograd's convolution, and what backend.py does.
+
+    python benchmarks/tricks.py --data ../shared/datasets/calico_tabby        about 5 minutes
+
+Winograd's convolution against Keras's own in one process, in turn; the others as processes in turn, with the project as
+it is and with a copy without the trick. Writes one section of benchmarks/speed.md.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+
+from report import machine, write_section
+from speed import HEADING, TABLE
+from tutorial.backend import keras
+from tutorial.cli import PROJECT, echo, parser, positive_int, project_path, run
+from tutorial.imagenet_weights import imagenet_weights
+from tutorial.images import INFERENCE_BATCH, files_below
+from tutorial.vgg16 import use_winograd
+
+import numpy as np
+
+MALLOPT = r"(?s)if platform\.libc_ver.*?\n\n"
+TRICKS = {  # what is measured, its command, and the lines of backend.py that the copy lacks
+    "memory kept between steps (mallopt): part 1, 6 epochs, s": ("part1", MALLOPT),
+    "no garbage collection during the import: predict.py, 1 photo, s": ("predict", r"gc\.(?:disable|freeze)\(\)"),
+    "scikit-learn not imported: predict.py, 1 photo, s": ("predict", r'sys\.modules\["sklearn"\] = None'),
+}  # fmt: skip
+
+
+def winograd(rounds: int) -> tuple[list[float], list[float]]:
+    """Photos/s through VGG16's base at 150 x 150, by Keras's convolutions and by Winograd's."""
+    shape = (150, 150, 3)
+    plain, ours = (
+        keras.applications.VGG16(weights=imagenet_weights(), include_top=False, input_shape=shape) for _ in "12"
+    )
+    use_winograd(ours)
+    images = np.random.default_rng(0).random((INFERENCE_BATCH, *shape), np.float32)
+    rates: tuple[list[float], list[float]] = ([], [])
+    for network in (plain, ours):
+        network.predict_on_batch(images)
+    for _ in range(rounds):
+        for network, found in zip((plain, ours), rates, strict=True):
+            start = time.monotonic()
+            for _ in range(5):
+                network.predict_on_batch(images)
+            found.append(5 * INFERENCE_BATCH / (time.monotonic() - start))
+    return rates
+
+
+def seconds(folder: Path, command: list[object]) -> float:
+    """How long a command takes in a copy of the project."""
+    start = time.monotonic()
+    env = {**os.environ, "PYTHONPATH": str(folder)}
+    subprocess.run([sys.executable, *map(str, command)], cwd=folder, env=env, check=True, capture_output=True)
+    return time.monotonic() - start
+
+
+def row(title: str, without: list[float], with_it: list[float], saved: float) -> str:
+    """A line of the table."""
+    cells = [f"{median(one):.2f} ({min(one):.2f}-{max(one):.2f})" for one in (without, with_it)]
+    echo(f"{title}: {' / '.join(cells)}")
+    return f"| {title} | {' | '.join(cells)} | {saved:.0%} |"
+
+
+def main() -> None:
+    """Measure and write the section."""
+    p = parser(str(__doc__))
+    p.add_argument("--data", type=Path, metavar="DIR", required=True, help="folder with train/ and validation/")
+    p.add_argument("--rounds", type=positive_int, metavar="N", default=7, help="default: %(default)s")
+    args = p.parse_args()
+    data, photo = args.data.resolve(), files_below(args.data.resolve() / "validation")[0]
+    plain, ours = winograd(args.rounds)
+    saved = 1 - median(plain) / median(ours)
+    rows = [row("Winograd's convolution: VGG16's base, photos/s", plain, ours, saved)]
+    with tempfile.TemporaryDirectory() as temporary:
+        folders = [Path(temporary, name) for name in ("with", "without")]
+        for folder in folders:
+            shutil.copytree(PROJECT / "tutorial", folder / "tutorial")
+            for script in PROJECT.glob("*.py"):
+                shutil.copy(script, folder)
+        backend = folders[1] / "tutorial" / "backend.py"
+        weights = project_path("weights/pretrained/small_convnet.weights.h5").resolve()
+        commands = {
+            "part1": ["fine_tuning_VGG16_pt1.py", "--data", data, "--epochs", 6, "--restart", "--weights-dir", "w"],
+            "predict": ["predict.py", photo, "--weights", weights],
+        }
+        for title, (which, lines) in TRICKS.items():
+            backend.write_text(re.sub(lines, "pass", (folders[0] / "tutorial" / "backend.py").read_text()))
+            times: list[list[float]] = [[], []]
+            for i in range(args.rounds):
+                for j in (0, 1) if i % 2 else (1, 0):
+                    times[j].append(seconds(folders[j], commands[which]))
+            rows.append(row(title, times[1], times[0], 1 - median(times[0]) / median(times[1])))
+    lines = [
+        f"{machine()}, {args.rounds} rounds.",
+        f"`python benchmarks/tricks.py --data {args.data.as_posix()}`",
+        "",
+        "| | without | with | time saved |",
+        "|---|---|---|---|",
+        *rows,
+    ]
+    write_section(TABLE, HEADING, "what each trick saves", lines)
+
+
+if __name__ == "__main__":
+    sys.exit(run(main))
