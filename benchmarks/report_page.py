@@ -93,7 +93,7 @@ def text(value: object) -> str:
 
 
 def confusion(runs: list[Run]) -> np.ndarray:
-    """Validation photos by true and predicted class, summed over the runs: int, (classes, classes), a row a class."""
+    """Validation photos by true and predicted class, summed over the runs: int, (classes, classes)."""
     counts = np.zeros((len(runs[0].info.class_names),) * 2, int)
     for run in runs:
         np.add.at(counts, (run.predictions["validation"].labels, run.predictions["validation"].labels_predicted()), 1)
@@ -104,8 +104,8 @@ def mistakes(runs: list[Run]) -> list[tuple[Path, int, int, float, int, int]]:
     """The validation photos that were classified wrongly, each once, the most confident prediction first.
 
     Returns:
-        For each the file, its label, the predicted label, the highest probability of that, how many runs were wrong about
-        it, and how many were evaluated.
+        For each the file, its label, the predicted label, the highest probability of that, how many runs were wrong
+        about it, and how many were evaluated.
     """
     found: dict[str, list] = {}
     for run in runs:

@@ -9,8 +9,8 @@ from pathlib import Path
 import accuracy
 import report_page
 from conftest import paint
-from folds import deal_folds, link_folds
-from report_page import Answers, Run
+from folds import link_folds, split_folds
+from report_page import Predictions, Run
 from tutorial.cli import TutorialError
 from tutorial.images import files_below
 from tutorial.model_file import FILES, ModelInfo, read_info
@@ -22,8 +22,8 @@ from PIL import Image
 NASTY = '<i>&"'  # a class, and part of a file's name
 
 
-def answers(probabilities: list[list[float]], labels: list[int], photos: list[str] | None = None) -> Answers:
-    return Answers(np.array(probabilities), np.array(labels), photos or [f"{i}.jpg" for i in range(len(labels))])
+def predictions(probabilities: list[list[float]], labels: list[int], photos: list[str] | None = None) -> Predictions:
+    return Predictions(np.array(probabilities), np.array(labels), photos or [f"{i}.jpg" for i in range(len(labels))])
 
 
 # ---- Scores --------------------------------------------------------------------------------------
@@ -31,7 +31,7 @@ def answers(probabilities: list[list[float]], labels: list[int], photos: list[st
 
 def test_scores_of_two_classes_by_hand():
     """Of 3 of the first class 2 are right, of 1 of the second it is; 2 of the 3 pairs are in order."""
-    found = accuracy.scores(answers([[0.9, 0.1], [0.8, 0.2], [0.25, 0.75], [0.3, 0.7]], [0, 0, 0, 1]))
+    found = accuracy.scores(predictions([[0.9, 0.1], [0.8, 0.2], [0.25, 0.75], [0.3, 0.7]], [0, 0, 0, 1]))
     assert found["accuracy"] == 3 / 4
     assert found["balanced accuracy"] == pytest.approx((2 / 3 + 1) / 2)
     assert found["ROC AUC"] == pytest.approx(2 / 3)
@@ -43,7 +43,7 @@ def test_scores_of_two_classes_by_hand():
 def test_scores_of_three_classes_by_hand():
     """ROC AUC is the mean of each class against the rest: 1, 1/2 and 3/4 of the pairs in order."""
     rows = [[0.6, 0.3, 0.1], [0.5, 0.2, 0.3], [0.3, 0.25, 0.45], [0.2, 0.35, 0.45]]
-    found = accuracy.scores(answers(rows, [0, 0, 1, 2]))
+    found = accuracy.scores(predictions(rows, [0, 0, 1, 2]))
     assert found["accuracy"] == 3 / 4
     assert found["balanced accuracy"] == pytest.approx((1 + 0 + 1) / 3)
     # Class 1 has 0.25 against 0.3, 0.2 and 0.35; class 2 has 0.45 against 0.1, 0.3 and 0.45, which is half in order.
@@ -70,22 +70,22 @@ def copies(tmp_path) -> Path:
 
 
 def test_folds_keep_copies_together_and_every_photo_validates_once(copies, tmp_path):
-    places = link_folds(copies, tmp_path / "folds3", 3)
-    assert places == [tmp_path / f"folds3/fold{number}/data" for number in (1, 2, 3)]
+    folders = link_folds(copies, tmp_path / "folds3", 3)
+    assert folders == [tmp_path / f"folds3/fold{number}/data" for number in (1, 2, 3)]
     photos = {path for split in ("train", "validation") for path in files_below(copies / split)}
     photos.remove(copies / "train/tabby/broken.jpg")
     in_fold = {}
-    for number, place in enumerate(places):
-        linked = {split: [link.resolve() for link in files_below(place / split)] for split in ("train", "validation")}
+    for number, folder in enumerate(folders):
+        linked = {split: [link.resolve() for link in files_below(folder / split)] for split in ("train", "validation")}
         assert sorted(linked["train"] + linked["validation"]) == sorted(path.resolve() for path in photos)
         for photo in linked["validation"]:
             assert photo not in in_fold
             in_fold[photo] = number
         for split in ("train", "validation"):
-            assert sorted(path.name for path in (place / split).iterdir()) == ["calico", "tabby"]
-            for link in files_below(place / split):  # each in the folder of its class
-                assert link.relative_to(place / split).parts[0] == link.resolve().parent.name
-        assert not (place / "test").exists()
+            assert sorted(path.name for path in (folder / split).iterdir()) == ["calico", "tabby"]
+            for link in files_below(folder / split):  # each in the folder of its class
+                assert link.relative_to(folder / split).parts[0] == link.resolve().parent.name
+        assert not (folder / "test").exists()
     assert len(in_fold) == len(photos)
 
     def fold(name: str) -> int:
@@ -102,12 +102,12 @@ def test_folds_are_found_again_and_refused_when_the_photos_have_changed(copies, 
     link_folds(copies, folder, 2)
     before = {link: link.lstat().st_ino for link in folder.rglob("*.jpg")}
     link_folds(copies, folder, 2)
-    assert {link: link.lstat().st_ino for link in folder.rglob("*.jpg")} == before  # not made anew
+    assert {link: link.lstat().st_ino for link in folder.rglob("*.jpg")} == before  # not made again
     (copies / "train/calico/calico1.jpg").unlink()
-    link_folds(copies, folder, 2)  # nothing was trained on them: dealt again
+    link_folds(copies, folder, 2)  # nothing was trained on them: split again
     assert not any(link.name == "calico1.jpg" and "train" in link.parent.name for link in folder.rglob("*.jpg"))
-    (folder / "fold1/tutorial").mkdir()
-    (folder / "fold1/tutorial/small_convnet.weights.h5").touch()
+    (folder / "fold1/original").mkdir()
+    (folder / "fold1/original/small_convnet.weights.h5").touch()
     (copies / "train/calico/calico2.jpg").unlink()
     with pytest.raises(TutorialError, match="folds of other photos"):
         link_folds(copies, folder, 2)
@@ -116,15 +116,15 @@ def test_folds_are_found_again_and_refused_when_the_photos_have_changed(copies, 
 def test_too_many_folds_get_a_sentence():
     names = ["calico"] * 6 + ["tabby"] * 3
     with pytest.raises(TutorialError, match="3 besides copies"):
-        deal_folds(names, [[i] for i in range(9)], 4)
+        split_folds(names, [[i] for i in range(9)], 4)
     with pytest.raises(TutorialError, match="1 besides copies"):
-        deal_folds(names, [[i] for i in range(6)] + [[6, 7, 8]], 2)
+        split_folds(names, [[i] for i in range(6)] + [[6, 7, 8]], 2)
 
 
 def test_folds_have_even_shares_of_each_class():
     """Also with a large group among single photos, where scikit-learn 1.7's own shuffle gives 15 to 26 of a class."""
     names, large = ["calico"] * 100 + ["tabby"] * 90, [*range(6)]
-    folds = deal_folds(names, [large, *([i] for i in range(6, 190))], 5)
+    folds = split_folds(names, [large, *([i] for i in range(6, 190))], 5)
     assert sorted(i for fold in folds for i in fold) == list(range(190))
     assert [sum(i < 100 for i in fold) for fold in folds] == [20] * 5
     assert [len(fold) for fold in folds] == [38] * 5
@@ -166,7 +166,7 @@ def check_self_contained(page: str) -> Sources:
 @pytest.fixture
 def runs(trained, tmp_path) -> Path:
     """The trained parts where the benchmark expects those of seed 0."""
-    folder = tmp_path / "runs" / trained.data.name / "tutorial" / "seed0"
+    folder = tmp_path / "runs" / trained.data.name / "original" / "seed0"
     folder.mkdir(parents=True)
     for model, (name, _) in FILES.items():
         for file in (name, f"{model}.csv"):
@@ -174,8 +174,8 @@ def runs(trained, tmp_path) -> Path:
     return tmp_path / "runs"
 
 
-def test_weights_that_are_there_are_not_trained_again(trained, runs, tmp_path, monkeypatch, capsys):
-    """The whole command on finished parts: table and page, twice, the second time from the kept answers."""
+def test_models_that_exist_are_not_trained_again(trained, runs, tmp_path, monkeypatch, capsys):
+    """The whole command on finished parts: table and page, twice, the second time from the saved predictions."""
 
     def refuse(*command, **_):
         raise AssertionError(f"trained: {command}")
@@ -183,41 +183,41 @@ def test_weights_that_are_there_are_not_trained_again(trained, runs, tmp_path, m
     monkeypatch.setattr(subprocess, "run", refuse)
     monkeypatch.setattr(accuracy, "TABLE", tmp_path / "accuracy.md")
     page = tmp_path / "page.html"
-    flags = ["--data", trained.data, "--recipe", "tutorial", "--seeds", "0", "--runs", runs, "--report", page]
+    flags = ["--data", trained.data, "--recipe", "original", "--seeds", "0", "--runs", runs, "--report", page]
     monkeypatch.setattr(sys, "argv", ["accuracy.py", *map(str, flags)])
     accuracy.main()
-    assert capsys.readouterr().out.count("asking ") == 3
+    assert capsys.readouterr().out.count("evaluating ") == 3
     table = (tmp_path / "accuracy.md").read_text()
     assert "## data\n" in table and "train: 7 calico, 12 tabby; validation: 12 calico, 5 tabby." in table
-    assert "python benchmarks/accuracy.py --data" in table and "--recipe tutorial" in table
+    assert "python benchmarks/accuracy.py --data" in table and "--recipe original" in table
     rows = [line.strip("| ").split(" | ") for line in table.splitlines() if line.startswith("| ")]
     assert rows[0][:6] == ["model", "recipe", "seeds", "epochs", "train accuracy", "validation accuracy"]
     assert "test accuracy" not in rows[0] and [row[0] for row in rows[1:]] == list(FILES)
     for row, (name, _) in zip(rows[1:], FILES.values(), strict=True):
-        about = read_info(trained.weights / name)
-        assert row[1:4] == ["tutorial", "0", str(about.settings["epochs"])]
-        assert float(row[5]) == pytest.approx(about.scores["val_accuracy"], abs=6e-4)
-        assert float(row[8]) == pytest.approx(about.scores["val_loss"], abs=2e-3)  # part 3 validates in float16
+        info = read_info(trained.weights / name)
+        assert row[1:4] == ["original", "0", str(info.settings["epochs"])]
+        assert float(row[5]) == pytest.approx(info.scores["val_accuracy"], abs=6e-4)
+        assert float(row[8]) == pytest.approx(info.scores["val_loss"], abs=2e-3)  # part 3 validates in float16
 
     found = check_self_contained(page.read_text())
     assert found.headings[0] == "data"
     for part, model in enumerate(FILES, 1):
-        start = found.headings.index(f"Part {part}: {model}, tutorial recipe")
+        start = found.headings.index(f"Part {part}: {model}, original recipe")
         below = ["Accuracy", "Loss", "Reliability", "Confusion matrix", "The most confident mistakes"]
         assert found.headings[start + 1 : start + 6] == below
     assert "img" in found.tags and "small_convnet" in page.read_text()
 
     accuracy.main()
-    assert "asking" not in capsys.readouterr().out
+    assert "evaluating" not in capsys.readouterr().out
     assert (tmp_path / "accuracy.md").read_text() == table
 
 
 def test_runs_on_other_photos_are_refused(runs, tmp_path):
     paint(tmp_path / "other/train", calico=2, tabby=2)
     paint(tmp_path / "other/validation", calico=1, tabby=1)
-    weights = runs / "data/tutorial/seed0/small_convnet.weights.h5"
+    weights = runs / "data/original/seed0/small_convnet.weights.h5"
     with pytest.raises(TutorialError, match="--runs"):
-        accuracy.ask(0, weights, tmp_path / "other")
+        accuracy.evaluate_run(0, weights, tmp_path / "other")
 
 
 def test_a_part_that_fails_ends_the_benchmark(tmp_path, monkeypatch):
@@ -247,11 +247,11 @@ def nasty_runs(folder: Path) -> list[Run]:
         Image.new("RGB", (300, 200), "orange").save(path, "JPEG")
     (folder / "small_convnet.csv").write_text("epoch,accuracy,loss,val_accuracy,val_loss\n1,0.5,0.7,0.25,nan\n")
     counts = {split: dict.fromkeys(names, 2) for split in ("train", "validation")}
-    about = ModelInfo("small_convnet", names, 150, counts, {"epochs": 1, "seed": 0}, {}, 1.0)
+    info = ModelInfo("small_convnet", names, 150, {"epochs": 1, "seed": 0}, counts, {}, 1.0)
     first = [[0.2, 0.8], [0.6, 0.4], [0.3, 0.7], [0.7, 0.3]], [0, 0, 1, 1]
     second = [[0.1, 0.9], [0.4, 0.6], [0.3, 0.7], [0.2, 0.8]], [0, 0, 1, 1]
-    said = [{"train": answers(*one, photos), "validation": answers(*one, photos)} for one in (first, second)]
-    return [Run(seed, folder / FILES["small_convnet"][0], folder, about, one) for seed, one in enumerate(said)]
+    both = [{"train": predictions(*one, photos), "validation": predictions(*one, photos)} for one in (first, second)]
+    return [Run(seed, folder / FILES["small_convnet"][0], folder, info, one) for seed, one in enumerate(both)]
 
 
 def test_confusion_and_mistakes_over_seeds(tmp_path):
@@ -266,12 +266,12 @@ def test_confusion_and_mistakes_over_seeds(tmp_path):
 
 
 def test_the_page_escapes_names_and_shows_what_it_should(tmp_path):
-    runs = {("small_convnet", "tutorial"): nasty_runs(tmp_path)}
+    runs = {("small_convnet", "original"): nasty_runs(tmp_path)}
     page = tmp_path / "pages" / "page.html"
     table = accuracy.table(runs, "seeds")
     assert [row[:4] for row in table[1]] == [
-        ["small_convnet", "tutorial", "0, 1", "1"],
-        ["small_convnet", "tutorial", "0, 1 together", "1"],
+        ["small_convnet", "original", "0, 1", "1"],
+        ["small_convnet", "original", "0, 1 together", "1"],
     ]
     assert [row[5] for row in table[1]] == ["0.500 (0.500-0.500)", "0.750"]  # each has its own mistakes
     assert [row[-1] for row in table[1]] == ["1.0 (1.0-1.0)", "2.0"]
@@ -295,12 +295,12 @@ def _arranged(words, table):
 
 def test_the_page_of_a_model_without_mistakes(tmp_path):
     run = nasty_runs(tmp_path)[0]
-    right = answers([[0.9, 0.1], [0.2, 0.8]], [0, 1])
-    run = Run(1, run.weights, run.data, run.about, {"train": right, "validation": right})
+    right = predictions([[0.9, 0.1], [0.2, 0.8]], [0, 1])
+    run = Run(1, run.weights, run.data, run.info, {"train": right, "validation": right})
     runs = {("small_convnet", "improved"): [run]}
     page = tmp_path / "page.html"
     report_page.write_page(page, "photos", [], accuracy.table(runs, "folds"), [], runs, "folds")
-    assert "every validation photo was named rightly" in page.read_text()
+    assert "every validation photo was classified correctly" in page.read_text()
 
 
 def test_names_that_no_encoding_can_write():

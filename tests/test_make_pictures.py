@@ -1,15 +1,13 @@
-"""The README's pictures as their commands make them, and the parts' own plots: readable, small, with the right numbers.
+"""images/make_pictures.py and tutorial/plots.py: pictures that are readable, small, and have the right numbers.
 
-What can be read on a picture is checked on the figure as it is drawn: every piece of writing, where it is, its size.
+The text on a picture is checked on the figure as it is drawn: every piece, its position, its size.
 """
 
 import argparse
-import http.server
 import os
 import shutil
 import subprocess
 import sys
-import threading
 import zipfile
 from pathlib import Path
 
@@ -18,7 +16,7 @@ import make_pictures
 import page
 from conftest import MODELS, PROJECT, run
 from drawing.drawn_cat import draw_cat
-from tutorial import pictures
+from tutorial import plots
 from tutorial.backend import keras
 from tutorial.cli import TutorialError
 from tutorial.model_file import FILES, ModelInfo
@@ -31,6 +29,7 @@ from matplotlib.text import Text
 from PIL import Image
 
 SCRIPT = "images/make_pictures.py"
+PICTURES = (PROJECT / "docs" / "pictures.md").read_text(encoding="utf-8")
 README = (PROJECT / "README.md").read_text(encoding="utf-8")
 
 
@@ -47,8 +46,8 @@ def check_picture(path: Path) -> np.ndarray:
     height, width, _ = pixels.shape
     assert width >= 660 and 200 < height * 830 / width < 600
     edge = np.concatenate([pixels[:3].reshape(-1, 3), pixels[-3:].reshape(-1, 3), pixels[:, :3].reshape(-1, 3)])
-    assert (edge > 240).all()  # white around what is drawn
-    assert (pixels < 100).all(-1).sum() > 500  # writing
+    assert (edge > 240).all()  # a white margin
+    assert (pixels < 100).all(-1).sum() > 500  # text
     return pixels
 
 
@@ -73,39 +72,38 @@ def test_a_command_makes_a_picture(trained, photo, tmp_path, picture):
     check_picture(path)
 
 
-def test_the_prediction_is_what_each_model_says(trained, predictions, tmp_path, monkeypatch):
+def test_the_predictions_are_those_of_the_models(trained, predictions, tmp_path, monkeypatch):
     photo = trained.data / "validation" / "tabby" / "tabby0.jpg"
     written = []
     monkeypatch.setattr(Text, "draw", lambda self, renderer: written.append(self.get_text()))
     args = argparse.Namespace(photo=photo, weights_dir=trained.weights, save=tmp_path / "prediction.jpg")
     make_pictures.prediction(args)
     for model in MODELS:
-        [said] = [one for one in predictions[model] if one["photo"] == str(photo)]
-        assert f"{said['class']} ({100 * said['probability']:.1f} %)" in written
+        [found] = [one for one in predictions[model] if one["photo"] == str(photo)]
+        assert f"{found['class']} ({found['probability']:.1%})" in written
         assert make_pictures.TITLES[model] in written
 
 
-def test_part_1s_preview_is_the_sheet_of_views(trained):
-    """The views that part 1 saved are those that the picture shows, of the photo and seed that part 1 had."""
-    from tutorial.augmentation import views_to_inspect_photos
+def test_part_1s_preview_is_the_picture_of_augmented_copies(trained):
+    """The copies that part 1 saved are those that the picture shows, for the same photo and seed."""
+    from tutorial.augmentation import augmented_copies
     from tutorial.images import read_photo
 
     first = read_photo(trained.data / "train" / "calico" / "calico0.jpg", 150)
-    views = views_to_inspect_photos(first, 20, seed=0)
-    for i, view in enumerate(views, 1):
-        with Image.open(trained.weights / "preview" / f"view_{i:02}.jpg") as saved:
-            assert np.abs(np.asarray(saved, float) - view).mean() < 6  # JPEG
+    for i, copy in enumerate(augmented_copies(first, 20, seed=0), 1):
+        with Image.open(trained.weights / "preview" / f"copy_{i:02}.jpg") as saved:
+            assert np.abs(np.asarray(saved, float) - copy).mean() < 6  # JPEG
 
 
-def test_the_pages_pictures_are_small_and_the_readme_has_a_command_for_each():
+def test_the_pages_pictures_are_small_and_the_docs_have_a_command_for_each():
     shown = [path for path in (PROJECT / "images").iterdir() if path.suffix in (".jpg", ".png")]
     assert shown
     for path in shown:
         assert path.stat().st_size < 150_000, path
-        assert f"`images/{path.name}`" in README and f"{path.stem}" in README
+        assert f"`images/{path.name}`" in PICTURES
         if path.name != "drawn_cats.jpg":
             check_picture(path)
-            assert f"python images/make_pictures.py {path.stem}" in README
+            assert f"python images/make_pictures.py {path.stem}" in PICTURES
 
 
 @pytest.mark.parametrize(
@@ -125,16 +123,16 @@ def test_what_cannot_be_done_gets_one_sentence(tmp_path, sentence, command, word
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_model_of_other_classes_has_nothing_to_say_of_drawn_cats(trained, tmp_path, sentence):
+def test_a_model_of_other_classes_is_refused(trained, tmp_path, sentence):
     weights = tmp_path / "weights.h5"
     shutil.copy(trained.weights / FILES["small_convnet"][0], weights)
     with h5py.File(weights, "r+") as file:
-        file.attrs["about"] = file.attrs["about"].replace('"calico", "tabby"', '"cats", "dogs"')
+        file.attrs["model_info"] = file.attrs["model_info"].replace('"calico", "tabby"', '"cats", "dogs"')
     line = sentence(run(SCRIPT, "mistakes", "--weights", weights, "--save", tmp_path / "mistakes.jpg"))
     assert "cats and dogs" in line and "--weights" in line and not (tmp_path / "mistakes.jpg").exists()
 
 
-def test_the_explanation(trained, photo, tmp_path):
+def test_the_heat_map(trained, photo, tmp_path):
     weights, path = trained.weights / FILES["fine_tuned_vgg16"][0], tmp_path / "explanation.jpg"
     done = run(SCRIPT, "explanation", "--photo", photo, "--weights", weights, "--save", path)
     assert done.returncode == 0, done.stderr
@@ -157,7 +155,7 @@ def test_a_picture_that_does_not_fit_is_refused_and_nothing_is_left(tmp_path):
 
 
 class Writing(list):
-    """The pieces of writing on the figure that was drawn last: text, size in points, box in pixels (x0, y0, x1, y1)."""
+    """The text on the figure that was drawn last: string, size in points, box in pixels (x0, y0, x1, y1)."""
 
     def texts(self) -> list[str]:
         return [text for text, _, _ in self]
@@ -165,7 +163,7 @@ class Writing(list):
 
 @pytest.fixture
 def writing(monkeypatch) -> Writing:
-    """Figures that would be saved are drawn, and their writing is noted."""
+    """Figures that would be saved are drawn, and their text is collected."""
     found, draw = Writing(), Text.draw
 
     def note(self, renderer) -> None:
@@ -184,12 +182,12 @@ def writing(monkeypatch) -> Writing:
         plt.close(figure)
 
     monkeypatch.setattr(make_pictures, "save_page", save)
-    monkeypatch.setattr(pictures, "_save_figure", save)
+    monkeypatch.setattr(plots, "_save_figure", save)
     return found
 
 
 def check_readable(writing: Writing) -> None:
-    """As shown, 830 pixels wide: nothing smaller than 9 points, nothing cut off, no two pieces over each other."""
+    """As shown, 830 pixels wide: nothing smaller than 9 points, nothing cut off, no overlaps."""
     assert writing
     shown = 830 / 96 / writing.inches[0]
     width, height = writing.size
@@ -200,9 +198,9 @@ def check_readable(writing: Writing) -> None:
             assert min(x1, u1) - max(x0, u0) < 1 or min(y1, v1) - max(y0, v0) < 1, (text, other)
 
 
-@pytest.mark.parametrize("recipe", ["tutorial", "improved"])
+@pytest.mark.parametrize("recipe", ["original", "improved"])
 def test_the_network_diagram_shows_the_papers_table_and_what_is_frozen(writing, tmp_path, recipe):
-    """Table D of Simonyan & Zisserman (2014), and parameters and sizes worked out from it."""
+    """Table D of Simonyan & Zisserman (2014), and parameters and sizes computed from it."""
     make_pictures.network(argparse.Namespace(recipe=recipe, save=tmp_path / "network.png"))
     check_readable(writing)
     texts, size, channels, total = writing.texts(), 150, 3, 0
@@ -212,26 +210,26 @@ def test_the_network_diagram_shows_the_papers_table_and_what_is_frozen(writing, 
             parameters += 3 * 3 * channels * filters + filters
             channels = filters
         total += parameters
-        place = texts.index(f"block {number}")
+        start = texts.index(f"block {number}")
         expected = [f"{convolutions} convolutions", "of 3 x 3 pixels", f"{filters} filters", "max pooling"]
-        assert texts[place + 1 : place + 7] == [*expected, f"{size} x {size} x {filters}", f"{parameters:,}"]
-    top = {"tutorial": 4 * 4 * 512 * 256 + 256 + 257, "improved": 513}[recipe]
+        assert texts[start + 1 : start + 7] == [*expected, f"{size} x {size} x {filters}", f"{parameters:,}"]
+    top = {"original": 4 * 4 * 512 * 256 + 256 + 257, "improved": 513}[recipe]
     layers = {
-        "tutorial": ["Flatten", "Dense 256, relu", "Dropout 0.5", "Dense 1, sigmoid"],
+        "original": ["Flatten", "Dense 256, relu", "Dropout 0.5", "Dense 1, sigmoid"],
         "improved": ["Global average pooling", "Layer normalization", "Dropout 0.5", "Dense 1, sigmoid"],
     }[recipe]
-    told = [text for text in texts if text.startswith("Part ")]
-    assert f"{total:,} parameters are frozen, {top:,} trained" in told[0] and told[0].startswith("Part 2")
-    assert f"{total - parameters:,} parameters are frozen, {parameters + top:,} trained" in told[1]
-    words = [text for text in texts if text in ("frozen", "trained", "kept")]
-    assert words == [*["frozen"] * 5, "kept", "trained", *["frozen"] * 4, "trained", "trained"]
+    sentences = [text for text in texts if text.startswith("Part ")]
+    assert f"{total:,} parameters are frozen, {top:,} trained" in sentences[0] and sentences[0].startswith("Part 2")
+    assert f"{total - parameters:,} parameters are frozen, {parameters + top:,} trained" in sentences[1]
+    words = [text for text in texts if text in ("frozen", "trained", "cached")]
+    assert words == [*["frozen"] * 5, "cached", "trained", *["frozen"] * 4, "trained", "trained"]
     assert [text for text in texts if text in layers] == layers * 2
     assert total == keras.applications.VGG16(include_top=False, weights=None).count_params()
 
 
 def test_the_curves_are_the_csv_files(trained, writing, tmp_path, monkeypatch):
     lines = []
-    monkeypatch.setattr(plt.Axes, "plot", lambda self, x, y, *args, **look: lines.append((list(x), list(y))) or [])
+    monkeypatch.setattr(plt.Axes, "plot", lambda self, x, y, *args, **style: lines.append((list(x), list(y))) or [])
     monkeypatch.setattr(plt.Figure, "legend", lambda *_, **__: None)
     make_pictures.curves(argparse.Namespace(weights_dir=trained.weights, save=tmp_path / "curves.png"))
     for model in MODELS:
@@ -245,19 +243,20 @@ def test_the_curves_are_the_csv_files(trained, writing, tmp_path, monkeypatch):
 def test_the_curves_are_readable(trained, writing, tmp_path):
     make_pictures.curves(argparse.Namespace(weights_dir=trained.weights, save=tmp_path / "curves.png"))
     check_readable(writing)
-    assert "calico / tabby, 19 training and 17 validation photos, tutorial recipe" in writing.texts()
+    assert "calico / tabby, 19 training and 17 validation photos, original recipe" in writing.texts()
 
 
 def test_the_mistakes_most_confident_first(writing):
-    """Six pictures, four of them named wrongly; two of those, and one of the others, look unfamiliar."""
+    """Six pictures, four of them classified wrongly; two of those, and one of the others, are out of distribution."""
     right = [[0.9, 0.1], [0.2, 0.8]]
-    wrong = [[0.4, 0.6], [0.01, 0.99], [0.75, 0.25], [0.5, 0.5]]  # of two that are equal the first is named
+    wrong = [[0.4, 0.6], [0.01, 0.99], [0.75, 0.25], [0.5, 0.5]]  # of two that are equal the first is predicted
     labels = np.array([0, 1, 0, 0, 1, 1])
-    unlike = np.array([True, False, True, True, False, False])
+    outliers = np.array([True, False, True, True, False, False])
     colors = ["red", "green", "blue", "cyan", "magenta", "yellow"]
     drawn = [Image.new("RGB", (20, 20), color) for color in colors]
-    about = ModelInfo("small_convnet", ["calico", "tabby"], 150, {"train": {"calico": 2, "tabby": 3}}, {}, {}, 0.0)
-    figure = make_pictures.mistakes_figure(drawn, labels, np.array(right + wrong), unlike, about)
+    photos = {"train": {"calico": 2, "tabby": 3}}
+    info = ModelInfo("small_convnet", ["calico", "tabby"], 150, {}, photos, {}, 0.0)
+    figure = make_pictures.mistakes_figure(drawn, labels, np.array(right + wrong), outliers, info)
     shown = [axis.images[0].get_array()[0, 0].tolist() for axis in figure.axes if axis.images][1:]
     assert shown == [[0, 255, 255], [255, 0, 255], [0, 0, 255], [255, 255, 0]]
     matrix = np.asarray(figure.axes[0].images[0].get_array())
@@ -266,17 +265,17 @@ def test_the_mistakes_most_confident_first(writing):
     check_readable(writing)
     texts = writing.texts()
     assert [text for text in texts if text in "12"] == ["1", "2", "2", "1"]
-    titles = ["tabby (99.0 %)\nis calico", "calico (75.0 %)\nis tabby", "tabby (60.0 %)\nis calico"]
-    assert [text for text in texts if "\nis " in text] == [*titles, "calico (50.0 %)\nis tabby"]
-    found = next(text for text in texts if "unlike" in text).replace("\n", " ")
-    assert "of 4 mistakes" in found and "2 of them, and 3 of all 6, unlike" in found
-    assert any("trained on 5 photos, asked about 6 drawn cats" in text for text in texts)
+    titles = ["tabby (99.0%)\nis calico", "calico (75.0%)\nis tabby", "tabby (60.0%)\nis calico"]
+    assert [text for text in texts if "\nis " in text] == [*titles, "calico (50.0%)\nis tabby"]
+    found = next(text for text in texts if "of distribution" in text).replace("\n", " ")
+    assert "of 4 mistakes" in found and "2 of them, and 3 of all 6, are out of distribution" in found
+    assert any("trained on 5 photos, on 6 drawn cats" in text for text in texts)
 
 
-def test_the_sheet_of_views_is_readable(writing, photo, tmp_path):
+def test_the_augmented_copies_are_readable(writing, photo, tmp_path):
     make_pictures.augmentation(argparse.Namespace(photo=photo, save=tmp_path / "augmentation.jpg"))
     [(title, size, _)] = writing
-    assert title == "One photo, framed, and 20 views of it" and size >= 9
+    assert title == "One photo, framed, and 20 augmented copies of it" and size >= 9
 
 
 # ---- The chart of accuracy -------------------------------------------------------------------------
@@ -292,7 +291,7 @@ Some machine; tensorflow 2.21.0.
 
 | model | recipe | seeds | epochs | train accuracy | validation accuracy | minutes |
 |---|---|---|---|---|---|---|
-| small_convnet | tutorial | 0 | 30 | 0.838 | 0.654 | 1.5 |
+| small_convnet | original | 0 | 30 | 0.838 | 0.654 | 1.5 |
 | small_convnet | improved | 0, 1, 2 | 100 | 0.959 (0.956-0.965) | 0.812 (0.787-0.838) | 2.6 (2.5-2.6) |
 | small_convnet | improved | 0, 1, 2 together | 100 | 0.956 | 0.111 | 7.7 |
 | fine_tuned_vgg16 | improved | 0, 1 | 8 | 1.000 (1.000-1.000) | 1.000 (1.000-1.000) | 3.2 (2.7-3.6) |
@@ -313,10 +312,10 @@ train: 10 large dog, 20 small dog, 1 cat; validation: 3 large dog, 4 small dog, 
 
 | model | recipe | seeds | epochs | train accuracy | validation accuracy | test accuracy | minutes |
 |---|---|---|---|---|---|---|---|
-| bottleneck_fc_model | tutorial | 0, 1 | 50 | 1.0 | 0.5 (0.4-0.6) | 0.333 | 1 |
+| bottleneck_fc_model | original | 0, 1 | 50 | 1.0 | 0.5 (0.4-0.6) | 0.333 | 1 |
 """
 PUBLISHED = """
-| calico / tabby, 12 + 5 photos | texts' recipe: validation accuracy | published |
+| calico / tabby, 12 + 5 photos | original recipe: validation accuracy | published |
 |---|---|---|
 | 1: small convnet | 0.654 | 0.79-0.81 |
 | 2: bottleneck features, top model | 0.817 | - |
@@ -333,12 +332,12 @@ def test_the_table_is_read():
     assert first.classes == ["calico", "tabby"] and first.counts == {"train": 12, "validation": 5}
     score = accuracy_chart.Score
     assert first.scores == {
-        ("small_convnet", "tutorial"): score("0.654", 0.654, 0.654, 0.654),
+        ("small_convnet", "original"): score("0.654", 0.654, 0.654, 0.654),
         ("small_convnet", "improved"): score("0.812", 0.812, 0.787, 0.838),
         ("fine_tuned_vgg16", "improved"): score("1.000", 1.0, 1.0, 1.0),
     }
     assert second.classes == ["large dog", "small dog", "cat"] and second.counts == {"train": 31, "validation": 12}
-    assert second.scores == {("bottleneck_fc_model", "tutorial"): score("0.5", 0.5, 0.4, 0.6)}
+    assert second.scores == {("bottleneck_fc_model", "original"): score("0.5", 0.5, 0.4, 0.6)}
 
 
 def test_what_is_published_is_read():
@@ -350,8 +349,8 @@ def test_what_is_published_is_read():
     assert accuracy_chart.read_published(PUBLISHED, ["calico", "dog"]) == {}
 
 
-def test_the_readme_and_the_benchmark_say_what_is_drawn():
-    """The real ones: both photo sets are there, with the figures of the write-up and of the Keras blog."""
+def test_the_readme_and_the_benchmark_have_what_is_drawn():
+    """The real ones: both photo sets are there, with the figures of the write-up and of the blog post."""
     both = accuracy_chart.read_accuracy((PROJECT / "benchmarks" / "accuracy.md").read_text(encoding="utf-8"))
     assert {tuple(one.classes) for one in both} >= {("calico", "tabby"), ("cats", "dogs")}
     for one in both:
@@ -378,7 +377,7 @@ def test_the_chart_shows_every_score_where_it_is(writing):
     for text in ("0.654", "0.812", "1.000", "0.79-0.81", "0.94", "0.5", "calico / tabby, 12 + 5 photos"):
         assert text in texts
     assert not {"0.111", "0.222", "0.333"} & set(texts)
-    assert {"published", "texts' recipe", "improved recipe"} <= set(texts)
+    assert {"published", "original recipe", "improved recipe"} <= set(texts)
 
 
 def test_without_a_table_one_sentence_names_the_benchmark(tmp_path, monkeypatch):
@@ -391,32 +390,32 @@ def test_without_a_table_one_sentence_names_the_benchmark(tmp_path, monkeypatch)
 
 
 def test_the_accuracy_axis_ends_at_1(writing, tmp_path, monkeypatch):
-    figures, save = [], pictures._save_figure
-    monkeypatch.setattr(pictures, "_save_figure", lambda figure, path: figures.append(figure) or save(figure, path))
+    figures, save = [], plots._save_figure
+    monkeypatch.setattr(plots, "_save_figure", lambda figure, path: figures.append(figure) or save(figure, path))
     for accuracy in ([0.5, 0.9, 1.0], [1.0], [0.2, 0.4]):
         history = dict.fromkeys(("accuracy", "val_accuracy", "loss", "val_loss"), accuracy)
-        pictures.save_history_plot(history, "Part 0", tmp_path / "history.png")
+        plots.save_history_plot(history, "Part 0", tmp_path / "history.png")
         low, high = figures[-1].axes[0].get_ylim()
         assert high == 1 and low < min(accuracy)
         check_readable(writing)
 
 
-def test_the_counts_of_photos_stay_within_the_frame(writing, tmp_path):
+def test_the_counts_of_photos_are_inside_the_frame(writing, tmp_path):
     bins = [(0.3, 0.0, 11), (0.55, 0.05, 22), (0.65, 0.75, 1333), (0.86, 0.93, 44), (1.0, 1.0, 12345)]
-    pictures.save_reliability_plot(bins[1:], bins, tmp_path / "reliability.png")
+    plots.save_reliability_plot(bins[1:], bins, tmp_path / "reliability.png")
     counts = [one for one in writing if one[0] in {str(count) for _, _, count in bins}]
     assert len(counts) == 9
-    for place, (text, _, (x0, y0, x1, y1)) in enumerate(counts):
-        left, bottom, right, top = writing.axes[0 if place < 4 else 1]
+    for i, (text, _, (x0, y0, x1, y1)) in enumerate(counts):
+        left, bottom, right, top = writing.axes[0 if i < 4 else 1]
         assert left < x0 and x1 < right and bottom < y0 and y1 < top, text
 
 
-def test_photos_with_answers_are_readable(writing, tmp_path):
-    """One, and a row of three as on the page: wide, square and tall ones, with long answers and names."""
+def test_photos_with_predictions_are_readable(writing, tmp_path):
+    """One, and a row of three as on the page: wide, square and tall ones, with long predictions and names."""
     for count, size in ((1, (600, 400)), (3, (451, 300)), (3, (300, 300)), (3, (300, 600))):
-        answer = (Image.new("RGB", size, "orange"), "not sure: tabby? (61.3 %); unlike any training photo")
-        predictions = pictures.Answered(*answer, "photo_of_a_tabby_" * 4 + ".jpg")
-        pictures.save_predictions([predictions] * count, tmp_path / "answers.png")
+        text = "not sure: tabby? (61.3%); out of distribution: no training photo is like it"
+        one = plots.Prediction(Image.new("RGB", size, "orange"), text, "photo_of_a_tabby_" * 4 + ".jpg")
+        plots.save_predictions([one] * count, tmp_path / "predictions.png")
         assert len(writing) == 2 * count
         check_readable(writing)
 
@@ -427,25 +426,13 @@ NAME = "scikit_image-0.25.2-py3-none-any.whl"
 
 
 @pytest.fixture
-def index(tmp_path):
-    """A package index on loopback: its environment for pip, and where its wheel belongs."""
-    folder = tmp_path / "served" / "simple" / "scikit-image"
+def index(web_server):
+    """A package index on loopback: its environment for pip, and the path of its wheel."""
+    folder = web_server.folder / "simple" / "scikit-image"
     folder.mkdir(parents=True)
     (folder / "index.html").write_text(f'<a href="{NAME}">{NAME}</a>')
-
-    class Quiet(http.server.SimpleHTTPRequestHandler):
-        def __init__(self, *args):
-            super().__init__(*args, directory=str(tmp_path / "served"))
-
-        def log_message(self, *_):
-            pass
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Quiet) as httpd:
-        threading.Thread(target=httpd.serve_forever, daemon=True).start()
-        nothing = {"PIP_EXTRA_INDEX_URL": "", "PIP_FIND_LINKS": "", "PIP_CONFIG_FILE": os.devnull}
-        url = f"http://127.0.0.1:{httpd.server_address[1]}/simple/"
-        yield {**nothing, "PIP_INDEX_URL": url, "PIP_NO_CACHE_DIR": "1"}, folder / NAME
-        httpd.shutdown()
+    nothing = {"PIP_EXTRA_INDEX_URL": "", "PIP_FIND_LINKS": "", "PIP_CONFIG_FILE": os.devnull}
+    return {**nothing, "PIP_INDEX_URL": f"{web_server.url}/simple/", "PIP_NO_CACHE_DIR": "1"}, folder / NAME
 
 
 def wheel(path: Path, name: str, content: bytes) -> None:
@@ -461,7 +448,7 @@ def wheel(path: Path, name: str, content: bytes) -> None:
 @pytest.mark.parametrize("fault", ["another photo", "no photo", "too large", "no wheel"])
 def test_a_wheel_without_chelsea_is_refused_with_a_sentence(index, photo, tmp_path, sentence, fault):
     env, path = index
-    if fault == "another photo":  # a good picture, but not the one that is meant
+    if fault == "another photo":  # a good picture, but another
         with Image.open(photo) as image:
             image.save(tmp_path / "other.png")
         wheel(path, "skimage/data/chelsea.png", (tmp_path / "other.png").read_bytes())
@@ -476,7 +463,7 @@ def test_a_wheel_without_chelsea_is_refused_with_a_sentence(index, photo, tmp_pa
 
 
 def test_chelsea_arrives_from_the_real_package_index(tmp_path):
-    """The wheel itself, by pip as this machine has it set up; the photo in it is the one that is shown."""
+    """The wheel itself, by pip as this machine has it set up; with the photo in it."""
     save = tmp_path / "augmentation.jpg"
     done = run(SCRIPT, "augmentation", "--save", save)
     if done.returncode and not index_answers():
