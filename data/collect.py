@@ -12,16 +12,15 @@ import os
 import re
 import shlex
 import sys
-import threading
 from collections import Counter
-from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 
 from photo_tools.collection import Collection, FoundPhoto
-from tutorial.cli import ProgressBar, TutorialError, echo, escape, parser, positive_int, project_path, run
+from tutorial.cli import ProgressBar, TutorialError, echo, parser, positive_int, project_path, run
 
 try:
-    from photo_tools.download import Downloader, RefusedError, UnavailableError, check_url, in_threads
+    from photo_tools.download import Downloader, RefusedError, UnavailableError, check_url
     from photo_tools.search_apis import FLICKR_URL, OPENVERSE_URL, SPACING, Flickr, Openverse, in_turn
 except ModuleNotFoundError as missing:
     install = 'run "make data-tools", or "python -m pip install -r requirements-data.txt"'
@@ -61,55 +60,58 @@ def choose_source(args: argparse.Namespace) -> Flickr | Openverse:
 def collect(args: argparse.Namespace, photos: Collection) -> Counter[str]:
     """Search and fetch until there are ``args.count`` photos. Returns how many were left out, by reason."""
     source = choose_source(args)
-    missing = threading.Semaphore(args.count - photos.count)  # never more at once than are still missing
 
-    def new_photos() -> Iterator[FoundPhoto]:
-        found = in_turn([source.search(query) for query in args.queries])
-        seen = set()
-        while missing.acquire():  # before the next page of the search, which counts against a limit
-            photo = next((photo for photo in found if photo.key not in seen and not photos.knows(photo)), None)
-            if photo is None:
-                return
-            seen.add(photo.key)
-            yield photo
-
-    def fetch(photo: FoundPhoto) -> bytes | Exception:
+    def fetch(photo: FoundPhoto) -> bytes:
         if photo.key in photos.without_row:  # fetched before a crash: only its row is missing
             return photos.without_row[photo.key].read_bytes()
-        try:
-            return source.web.get_first(photo.urls, PHOTO_BYTES)
-        except (RefusedError, UnavailableError) as error:  # one photo must not end the run
-            return error
+        return source.web.get_first(photo.urls, PHOTO_BYTES)
 
-    left_out, failures = Counter(), 0
-    progress = ProgressBar(f"photos of {args.class_name}", args.count, photos.count)
-    try:
-        for photo, content in in_threads(fetch, new_photos(), AT_A_TIME):
-            if isinstance(content, UnavailableError):
+    seen, left_out, failures, search_error = set(), Counter(), 0, None
+    found = in_turn([source.search(query) for query in args.queries])
+    running: dict[Future[bytes], FoundPhoto] = {}
+    progress, pool = (
+        ProgressBar(f"photos of {args.class_name}", args.count, photos.count),
+        ThreadPoolExecutor(AT_A_TIME),
+    )
+    while True:
+        # No more at once than are still missing; and no page of the search, which counts against a limit, too early
+        while len(running) < min(AT_A_TIME, args.count - photos.count):
+            try:
+                photo = next((photo for photo in found if photo.key not in seen and not photos.knows(photo)), None)
+            except TutorialError as error:  # the search's; what is being fetched is kept first
+                photo, found, search_error = None, iter(()), error
+            if photo is None:
+                break
+            seen.add(photo.key)
+            running[pool.submit(fetch, photo)] = photo
+        if not running:
+            break
+        for future in wait(running, return_when=FIRST_COMPLETED).done:
+            photo = running.pop(future)
+            try:
+                refused = photos.keep(photo, future.result())
+            except RefusedError as error:
+                refused = str(error)
+            except UnavailableError as error:  # one photo must not end the run
                 failures += 1
+                left_out[LATER] += 1
                 if failures == GIVE_UP:
                     raise TutorialError(
-                        f"{GIVE_UP} photos in a row could not be fetched ({content}): check the network."
-                    )
-                left_out[LATER] += 1
-                missing.release()
+                        f"{GIVE_UP} photos in a row could not be fetched ({error}): check the network."
+                    ) from None
                 continue
             failures = 0
-            refused = str(content) if isinstance(content, RefusedError) else photos.keep(photo, content)
             if refused:
                 photos.refuse(photo, refused)
                 left_out[refused] += 1
-                missing.release()
-                continue
             progress.update(photos.count)
-            if photos.count >= args.count:
-                break
-    finally:
-        progress.close()
+    progress.close()
+    if search_error:
+        raise search_error
     return left_out
 
 
-def main() -> int | None:
+def main() -> None:
     """Collect one class."""
     p = parser(str(__doc__))
     add = p.add_argument
@@ -137,10 +139,6 @@ def main() -> int | None:
     except TutorialError as error:
         kept = f" {photos.count} photos are kept, and the same command resumes." if photos.count else ""
         raise TutorialError(f"{error}{kept}") from None
-    except KeyboardInterrupt:
-        photos = Collection(folder)  # counts again, wherever in the middle this came
-        print(escape(f"stopped: {photos.count} photos are in {folder}; the same command resumes."), file=sys.stderr)
-        return 130
     for reason, count in left_out.most_common():
         echo(f"left out: {count} ({reason})")
     if not photos.count:
@@ -151,8 +149,7 @@ def main() -> int | None:
     if photos.without_row:
         echo(f"without a row in attribution.csv, so of unknown license: {len(photos.without_row)}")
     echo(f"next: python data/prune.py --data {shlex.quote(str(args.data))}")
-    return None
 
 
 if __name__ == "__main__":
-    sys.exit(run(main))
+    sys.exit(run(main, resumable=True))

@@ -1,21 +1,22 @@
-"""README.md, tested as a reader would: its commands in a clean clone, its links, pictures, figures and excerpts.
+"""The README tested as a reader would: its commands in a clean clone, its links, pictures, figures and excerpts.
 
     python tests/readme.py --quick      what "make" sets up is taken from this checkout, and slow blocks are left out
     python tests/readme.py              everything from nothing, half an hour or more
 
-The clone is what is committed; changes that are not are not in it. Every ```sh block runs in order, all in one shell,
-as in one terminal. Comments directly above a block or a table say what a reader sees without being told:
+The clone has what is committed. Every ```sh block runs in order, all in one shell, as in one terminal. Comments directly
+above a block or a table tell what a reader sees without them:
 
     <!-- readme: skip, REASON -->           a block that cannot run here: on Windows, say
     <!-- readme: slow -->                   a block that --quick leaves out
-    <!-- readme: with TEXT=OTHER -->        a block that runs with other text in the place of this
+    <!-- readme: with TEXT=OTHER -->        a block that runs with other text in its place
     <!-- figures: FILE FILE ... -->         a table whose figures are in these files
     <!-- figures: none, REASON -->          a table whose numbers are not measured
 
-In a table, italics mark what these files need not hold: a cell, or by its heading a column.
+In a table, italics mark what these files need not contain: a cell, or by its heading a column.
 """
 
 import filecmp
+import os
 import re
 import shlex
 import shutil
@@ -30,8 +31,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from tutorial.cli import PROJECT, TutorialError, duration, parser, run
-
-from tutorial.imagenet import KERAS_FILE
+from tutorial.imagenet_weights import KERAS_FILE
 
 README = "README.md"
 NUMBER = r"\d+(?:,\d{3})*(?:\.\d+)?%?"
@@ -154,12 +154,15 @@ def run_blocks(project: Path, quick: bool) -> None:
         path = Path(folder) / "commands.sh"
         path.write_text("\n".join(script) + "\n", encoding="utf-8")
         begun = time.monotonic()
-        done = subprocess.run(["bash", str(path)], cwd=project, stdin=subprocess.DEVNULL, check=False)
+        env = dict(os.environ)
+        if quick:  # the packages are this checkout's, and so would tutorial/ be
+            env["PYTHONPATH"] = os.pathsep.join([str(project), str(project / "data")])
+        done = subprocess.run(["bash", str(path)], cwd=project, env=env, stdin=subprocess.DEVNULL, check=False)
         reached = here.read_text().strip()
     if reached != "end":
         failed = text.splitlines()[int(reached) - 1].strip()
         raise TutorialError(
-            f"{README}, line {reached}: {failed!r} ended with exit status {done.returncode}: see above what it says."
+            f"{README}, line {reached}: {failed!r} ended with exit status {done.returncode}: see its message above."
         )
     print(f"\n{README}: its commands ran in {duration(time.monotonic() - begun)}")
     if left_out:
@@ -191,15 +194,15 @@ def clean_clone(project: Path, clone: Path) -> None:
 
 
 def reuse(project: Path, clone: Path) -> None:
-    """Give a clone the packages and ImageNet weights that its origin has, so that ``make`` finds them done."""
+    """Give a clone the packages and ImageNet weights of its origin, so that ``make`` finds them installed."""
     weights = Path("weights", KERAS_FILE)
     if (project / weights).exists():
         shutil.copy(project / weights, clone / weights)
-    requirements = [path.name for path in clone.glob("requirements*.txt")]
-    _, other, missing = filecmp.cmpfiles(project, clone, requirements, shallow=False)
+    names = ["pyproject.toml", *(path.name for path in clone.glob("requirements*.txt"))]
+    _, other, missing = filecmp.cmpfiles(project, clone, names, shallow=False)
     if (project / ".venv").exists() and not other + missing:
         (clone / ".venv").symlink_to((project / ".venv").resolve())
-        for name in requirements:
+        for name in names:
             shutil.copystat(project / name, clone / name)  # make compares times
 
 
@@ -345,7 +348,7 @@ def check_text(project: Path) -> list[str]:
 
 def main() -> None:
     """Make a clean clone and test its README."""
-    p = parser(f"Test {README} as a reader would, in a clean clone.", "python tests/readme.py --quick")
+    p = parser(str(__doc__))
     p.add_argument("--quick", action="store_true", help="with this checkout's packages, and without the slow blocks")
     args = p.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -355,7 +358,7 @@ def main() -> None:
         for problem in problems:
             print(problem)
         if problems:
-            raise TutorialError(f"{README} or another page does not hold what it says: mend the lines above.")
+            raise TutorialError(f"{README} or another page has the faults above: correct them.")
         if args.quick:
             reuse(PROJECT, clone)
         run_blocks(clone, args.quick)

@@ -7,10 +7,8 @@ import ipaddress
 import random
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from queue import Empty, Queue
-from typing import TypeVar
 from urllib.parse import urljoin, urlsplit
 
 import requests
@@ -28,8 +26,6 @@ BACK_OFF = 0.5  # seconds before the second try, doubled for each one after
 LONGEST_WAIT = 120  # seconds of Retry-After; a longer wait raises UnavailableError
 REDIRECTS = 5
 TRY_AGAIN = {408, 425, 429, 500, 502, 503, 504}
-
-Job, Result = TypeVar("Job"), TypeVar("Result")
 
 
 class RefusedError(Exception):
@@ -270,40 +266,3 @@ def _read(response: requests.Response, most: int, deadline: float) -> bytes:
             return bytes(body)
         body += piece
     raise RefusedError(f"larger than {most / 1e6:.0f} MB")
-
-
-def in_threads(work: Callable[[Job], Result], jobs: Iterator[Job], threads: int) -> Iterator[tuple[Job, Result]]:
-    """Each job with its result, as they finish; one thread at a time takes the next job, which may block.
-
-    At most ``threads`` results are waiting to be taken. The threads are daemons: after Ctrl-C nobody waits for a slow
-    server. An exception from ``jobs`` or ``work`` is raised here, after the results of the other jobs.
-    """
-    turn, results = threading.Lock(), Queue[tuple[Job, Result] | None](threads)
-    failure: list[BaseException] = []
-
-    def take_jobs() -> None:
-        try:
-            while not failure:
-                with turn:
-                    job = next(jobs)
-                results.put((job, work(job)))
-        except StopIteration:
-            pass
-        except BaseException as error:
-            failure.append(error)
-        finally:
-            results.put(None)
-
-    for _ in range(threads):
-        threading.Thread(target=take_jobs, daemon=True).start()
-    while threads:
-        try:
-            result = results.get(timeout=0.5)  # without a timeout Windows does not deliver Ctrl-C here
-        except Empty:
-            continue
-        if result is None:
-            threads -= 1
-        else:
-            yield result
-    if failure:
-        raise failure[0]
