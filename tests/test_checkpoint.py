@@ -13,7 +13,8 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from conftest import MODELS, PROJECT, history, part_command, run_part, tensors
+from conftest import MODELS, PROJECT, history, part_command, run_part
+from report import tensors
 from tutorial.files import TEMPORARY
 
 import numpy as np

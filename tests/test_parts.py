@@ -4,7 +4,8 @@ import ast
 import json
 import re
 
-from conftest import MODELS, PROJECT, draw, history, run, run_part, tensors
+from conftest import MODELS, PROJECT, draw, history, run, run_part
+from report import tensors
 from tutorial.files import TEMPORARY
 from tutorial.imagenet_weights import LAYERS, imagenet_weights, read_tensors
 from tutorial.model_file import FILES, read_info

@@ -4,8 +4,9 @@ import json
 import re
 from types import SimpleNamespace
 
-from conftest import history, paint, run, run_part, tensors
+from conftest import history, paint, run, run_part
 from predict import load_network
+from report import tensors
 from tutorial.augmentation import Features
 from tutorial.backend import keras
 from tutorial.imagenet_weights import LAYERS, imagenet_weights, read_tensors

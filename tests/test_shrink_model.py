@@ -5,7 +5,8 @@ import re
 import shutil
 import subprocess
 
-from conftest import PROJECT, SHARED, draw, run, run_part, tensors
+from conftest import PROJECT, SHARED, draw, run, run_part
+from report import tensors
 from tutorial.imagenet_weights import imagenet_weights, read_tensors
 from tutorial.model_file import read_info
 
