@@ -267,7 +267,7 @@ def test_the_mistakes_most_confident_first(writing):
     assert [text for text in texts if text in "12"] == ["1", "2", "2", "1"]
     titles = ["tabby (99.0%)\nis calico", "calico (75.0%)\nis tabby", "tabby (60.0%)\nis calico"]
     assert [text for text in texts if "\nis " in text] == [*titles, "calico (50.0%)\nis tabby"]
-    found = next(text for text in texts if "of distribution" in text).replace("\n", " ")
+    found = " ".join(next(text for text in texts if "distribution" in text).split())
     assert "of 4 mistakes" in found and "2 of them, and 3 of all 6, are out of distribution" in found
     assert any("trained on 5 photos, on 6 drawn cats" in text for text in texts)
 
