@@ -20,15 +20,15 @@ from photo_tools.collection import Collection, FoundPhoto
 from tutorial.cli import ProgressBar, TutorialError, echo, parser, positive_int, project_path, run
 
 try:
-    from photo_tools.download import Downloader, RefusedError, UnavailableError, check_url
-    from photo_tools.search_apis import FLICKR_URL, OPENVERSE_URL, SPACING, Flickr, Openverse, in_turn
+    from photo_tools.download import LONGEST_WAIT, Downloader, RefusedError, UnavailableError, check_url
+    from photo_tools.search_apis import FLICKR_URL, OPENVERSE_URL, Flickr, Openverse, in_turn
 except ModuleNotFoundError as missing:
     install = 'run "make data-tools", or "python -m pip install -r requirements-data.txt"'
     print(f"error: collecting photos needs the package {missing.name}: {install}.", file=sys.stderr)
     sys.exit(2)
 
 COUNT = 1500  # photos of the class: 1,000 for training, 300 for validation, and some that prune.py moves out
-AT_A_TIME = 8  # simultaneous downloads; at most 4 of them from one host, see photo_tools/download.py
+AT_A_TIME = 4  # simultaneous downloads
 PHOTO_BYTES = 20_000_000  # of one file, at most: Flickr's 800-pixel photos have about 0.2 MB, but originals vary
 GIVE_UP = 20  # photos in a row that could not be fetched: then it is the network, not the photos
 LATER = "could not be fetched: the next run tries again"
@@ -49,7 +49,7 @@ def choose_source(args: argparse.Namespace) -> Flickr | Openverse:
                 f"--api-url {args.api_url} is not a web address: begin it with http:// or https://."
             ) from None
     # A server that the reader names is trusted, and may be on this machine.
-    web = Downloader(local_allowed=bool(args.api_url), spacing=SPACING)
+    web = Downloader(local_allowed=bool(args.api_url))
     if name == "flickr":
         return Flickr(web, args.api_url or FLICKR_URL, args.api_key)
     if not args.source:
@@ -69,10 +69,8 @@ def collect(args: argparse.Namespace, photos: Collection) -> Counter[str]:
     seen, left_out, failures, search_error = set(), Counter(), 0, None
     found = in_turn([source.search(query) for query in args.queries])
     running: dict[Future[bytes], FoundPhoto] = {}
-    progress, pool = (
-        ProgressBar(f"photos of {args.class_name}", args.count, photos.count),
-        ThreadPoolExecutor(AT_A_TIME),
-    )
+    progress = ProgressBar(f"photos of {args.class_name}", args.count, photos.count)
+    pool = ThreadPoolExecutor(AT_A_TIME)
     while True:
         # No more at once than are still missing; and no page of the search, which counts against a limit, too early
         while len(running) < min(AT_A_TIME, args.count - photos.count):
@@ -95,10 +93,8 @@ def collect(args: argparse.Namespace, photos: Collection) -> Counter[str]:
             except UnavailableError as error:  # one photo must not end the run
                 failures += 1
                 left_out[LATER] += 1
-                if failures == GIVE_UP:
-                    raise TutorialError(
-                        f"{GIVE_UP} photos in a row could not be fetched ({error}): check the network."
-                    ) from None
+                if failures == GIVE_UP or (error.retry_after or 0) > LONGEST_WAIT:
+                    raise TutorialError(f"photos cannot be fetched ({error}): check the network, or try again later.") from None
                 continue
             failures = 0
             if refused:

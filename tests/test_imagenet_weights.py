@@ -17,7 +17,7 @@ from pathlib import Path
 from conftest import PROJECT, run
 from tutorial import imagenet_weights as module
 from tutorial.backend import keras
-from tutorial.imagenet_weights import CLASS_NAMES, CLASSIFIER, LAYERS, read_tensors
+from tutorial.imagenet_weights import LAYERS, read_tensors
 
 import h5py
 import numpy as np
@@ -232,24 +232,19 @@ DENSE = {"fc1": (7 * 7 * 512, 4096), "fc2": (4096, 4096), "predictions": (4096, 
 GRASS, SKY, LIPS = 3, 5, 7  # classes
 RED = 255 - 123.68  # of a red photo, less ImageNet's mean
 
-# python -c PREDICT url md5-of-the-classifier md5-of-the-class-names flags: predict.py with other sources.
+# python -c PREDICT url flags: predict.py with another source of Keras's downloads, and the MD5 of what is there.
 PREDICT = """
 import sys
 import predict
 from tutorial.backend import keras
-from keras.src.applications import imagenet_utils
-from tutorial import cli, imagenet_weights as module
-url, *checks = sys.argv[1:4]
-sources = {getattr(module, which)[0]: (which, md5) for which, md5 in zip(("CLASSIFIER", "CLASS_NAMES"), checks)}
-for name, (which, md5) in sources.items():
-    setattr(module, which, (name, f"{url}/{name}", md5))
-keras_own = imagenet_utils.file_utils.get_file  # which decode_predictions reads the class names with
-imagenet_utils.file_utils.get_file = lambda name, url, file_hash, **more: keras_own(
-    name, url, file_hash=sources[name][1], **more
-)
-sys.argv[1:4] = []
+from keras.src.utils import file_utils
+from tutorial import cli
+url, hashes, own = sys.argv[1], eval(sys.argv[2]), file_utils.get_file
+file_utils.get_file = lambda name, _, file_hash, **more: own(name, f"{url}/{name}", file_hash=hashes[name], **more)
+sys.argv[1:3] = []
 sys.exit(cli.run(predict.main))
 """
+NETWORK, CLASS_NAMES = "vgg16_weights_tf_dim_ordering_tf_kernels.h5", "imagenet_class_index.json"  # Keras's own
 
 
 def stand_in(path):
@@ -285,7 +280,7 @@ def class_names():
 
 @pytest.fixture(scope="module")
 def network_file(tmp_path_factory):
-    path = tmp_path_factory.mktemp("network") / CLASSIFIER[0]
+    path = tmp_path_factory.mktemp("network") / NETWORK
     stand_in(path)
     assert path.stat().st_size < 5e6
     return path
@@ -294,23 +289,22 @@ def network_file(tmp_path_factory):
 @pytest.fixture
 def served(place, network_file):
     """Both files where the server has them, and a red and a blue photo."""
-    os.link(network_file, place / "served" / CLASSIFIER[0])
-    (place / "served" / CLASS_NAMES[0]).write_text(class_names())
+    os.link(network_file, place / "served" / NETWORK)
+    (place / "served" / CLASS_NAMES).write_text(class_names())
     Image.new("RGB", (30, 20), (255, 0, 0)).save(place / "red.png")
     Image.new("RGB", (20, 30), (0, 0, 255)).save(place / "blue.png")
     return place / "served"
 
 
-def predict(place, url, *flags, **md5):
-    """predict.py --imagenet; the files that are wanted are those on the server, unless ``md5`` says otherwise."""
-    for which, name in (("network", CLASSIFIER[0]), ("classes", CLASS_NAMES[0])):
-        md5[which] = md5.get(which) or hashlib.md5((place / "served" / name).read_bytes()).hexdigest()
+def predict(place, url, *flags, **hashes):
+    """predict.py --imagenet; the files that are wanted are those on the server, unless ``hashes`` says otherwise."""
+    found = {path.name: hashlib.md5(path.read_bytes()).hexdigest() for path in (place / "served").iterdir()}
     env = {"KERAS_HOME": str(place / "keras"), "PYTHONPATH": str(PROJECT)}
-    return run("-c", PREDICT, url, md5["network"], md5["classes"], *flags, "--imagenet", env=env, folder=place)
+    return run("-c", PREDICT, url, found | hashes, *flags, "--imagenet", env=env, folder=place)
 
 
 def only_error(done):
-    """Its one sentence, after what was said of a download."""
+    """Its one sentence, after the messages of a download."""
     errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
     assert done.returncode == 2 and len(errors) == 1 and done.stderr.splitlines()[-1] == errors[0], done.stderr
     assert "Traceback" not in done.stderr
@@ -331,9 +325,8 @@ def test_the_best_two_of_a_thousand(place, web_server, served):
     for line, photo, redness in zip(lines, ("red.png", "blue.png"), (RED, 0), strict=True):
         grass, sky, _ = (100 * found for found in by_hand(redness).values())
         assert line == f"{photo}: tall green grass ({grass:.1f}%), sky ({sky:.1f}%)"
-    assert "nix.png does not exist" in done.stderr and "553 MB" in done.stderr
-    assert done.stderr.index("553 MB") < done.stderr.index(f"{web_server.url}/{CLASSIFIER[0]}")
-    assert sorted(web_server.requests) == sorted([f"/{CLASSIFIER[0]}", f"/{CLASS_NAMES[0]}"])
+    assert "nix.png does not exist" in done.stderr
+    assert sorted(web_server.requests) == sorted([f"/{NETWORK}", f"/{CLASS_NAMES}"])
     with Image.open(place / "picture.png") as picture:
         assert picture.width > picture.height
 
@@ -348,9 +341,9 @@ def test_the_best_two_of_a_thousand(place, web_server, served):
 
 
 def test_a_class_names_control_characters_are_escaped(place, web_server, served, network_file):
-    (served / CLASSIFIER[0]).unlink()
-    (served / CLASSIFIER[0]).write_bytes(network_file.read_bytes())
-    with h5py.File(served / CLASSIFIER[0], "r+") as file:
+    (served / NETWORK).unlink()
+    (served / NETWORK).write_bytes(network_file.read_bytes())
+    with h5py.File(served / NETWORK, "r+") as file:
         file["predictions/predictions_W_1:0"][0, LIPS] = 0.05
     done = predict(place, web_server.url, "red.png", "--save", "picture.png")
     powers = math.exp(0.05 * RED), math.exp(3)
@@ -362,56 +355,19 @@ def test_a_class_names_control_characters_are_escaped(place, web_server, served,
 
 def test_nothing_can_be_reached(place, served):
     line = only_error(predict(place, NOWHERE, "red.png"))
-    for words in (
-        CLASS_NAMES[0],
-        "URL fetch failure",
-        "connect to the internet",
-        str(place / "keras" / "models" / CLASS_NAMES[0]),
-    ):
+    for words in (f"{NOWHERE}/{CLASS_NAMES}", "URL fetch failure", "connect to the internet", "do not need it"):
         assert words in line
-    assert not (place / "keras" / "models" / CLASS_NAMES[0]).exists()
+    assert not everything_below(place / "keras")
 
 
 @pytest.mark.parametrize(("page", "why"), [(None, "404"), ("Please log in.", "file hash does not match")])
-def test_a_class_list_without_the_network(place, web_server, served, page, why):
-    wanted = hashlib.md5((served / CLASSIFIER[0]).read_bytes()).hexdigest()
-    (served / CLASSIFIER[0]).unlink()
+def test_the_network_cannot_be_downloaded(place, web_server, served, page, why):
+    hashes = {NETWORK: hashlib.md5((served / NETWORK).read_bytes()).hexdigest()}
+    (served / NETWORK).unlink()
     if page:
-        (served / CLASSIFIER[0]).write_text(page)
-    line = only_error(predict(place, web_server.url, "red.png", network=wanted))
-    for words in (
-        why,
-        f"{web_server.url}/{CLASSIFIER[0]}",
-        str(place / "keras" / "models" / CLASSIFIER[0]),
-        "do not need it",
-    ):
-        assert words in line
-    assert sorted(path.name for path in (place / "keras" / "models").iterdir()) == [CLASS_NAMES[0]]
-
-
-def test_a_class_list_with_another_digest(place, web_server, served):
-    line = only_error(predict(place, web_server.url, "red.png", classes="0" * 32))
-    assert CLASS_NAMES[0] in line and "file hash does not match" in line
-    assert not list((place / "keras" / "models").iterdir())
-
-
-def test_both_files_are_those_that_keras_itself_downloads(monkeypatch):
-    from keras.src.utils import file_utils
-
-    class Requested(Exception):
-        pass
-
-    def get_file(name, url, file_hash, **_):
-        raise Requested(name, url, file_hash)
-
-    monkeypatch.setattr(file_utils, "get_file", get_file)
-    with pytest.raises(Requested) as requested:
-        keras.applications.VGG16(weights="imagenet")
-    assert requested.value.args == CLASSIFIER
-    monkeypatch.setattr("keras.src.applications.imagenet_utils.CLASS_INDEX", None)
-    with pytest.raises(Requested) as requested:
-        keras.applications.vgg16.decode_predictions(np.zeros((1, 1000)))
-    assert requested.value.args == CLASS_NAMES
+        (served / NETWORK).write_text(page)
+    line = only_error(predict(place, web_server.url, "red.png", **hashes))
+    assert why in line and web_server.requests[-1] == f"/{NETWORK}"
 
 
 @pytest.mark.parametrize("flags", [("--weights", "model.weights.h5"), ("--threshold", "0"), ("--explain",)])

