@@ -86,7 +86,7 @@ class Run:
 
 
 def text(value: object) -> str:
-    """Escaped for HTML, in attributes too, and ASCII: file names may hold what no encoding can write."""
+    """Escaped for HTML, in attributes too, and ASCII: file names may contain what no encoding can write."""
     value = str(value)
     errors = "xmlcharrefreplace" if value.isprintable() else "backslashreplace"
     return html.escape(value).encode("ascii", errors).decode()
@@ -160,12 +160,12 @@ def chart(
             continue
         parts.append(f'<text x="{place(tick, y_range[0])[0]}" y="{TOP + HEIGHT + 16}">{tick:g}</text>')
     parts.append(f'<text x="{LEFT + WIDTH / 2}" y="{TOP + HEIGHT + 38}">{text(x_label)}</text>')
-    places = []
+    points = []
     for name, xs, ys in lines:
-        places = [place(x, y) for x, y in zip(xs, ys, strict=True) if np.isfinite([x, y]).all()]
-        there = " ".join(f"{x},{y}" for x, y in places + places[-1:])  # twice, so that one point alone is a dot
+        points = [place(x, y) for x, y in zip(xs, ys, strict=True) if np.isfinite([x, y]).all()]
+        there = " ".join(f"{x},{y}" for x, y in points + points[-1:])  # twice, so that one point alone is a dot
         parts.append(f'<polyline class="{name}" points="{there}"/>')
-    for (x, y), count in zip(places, counts, strict=False):
+    for (x, y), count in zip(points, counts, strict=False):
         below = y + 16 if y < TOP + HEIGHT - 20 else y - 8
         parts.append(f'<circle cx="{x}" cy="{y}" r="3"/><text x="{x}" y="{below}">{count}</text>')
     return "".join([*parts, "</svg>"])

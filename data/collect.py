@@ -94,7 +94,9 @@ def collect(args: argparse.Namespace, photos: Collection) -> Counter[str]:
                 failures += 1
                 left_out[LATER] += 1
                 if failures == GIVE_UP or (error.retry_after or 0) > LONGEST_WAIT:
-                    raise TutorialError(f"photos cannot be fetched ({error}): check the network, or try again later.") from None
+                    raise TutorialError(
+                        f"photos cannot be fetched ({error}): check the network, or try again later."
+                    ) from None
                 continue
             failures = 0
             if refused:
@@ -123,7 +125,7 @@ def main() -> None:
     args = p.parse_args()
     name = args.class_name
     if not re.fullmatch(r"\w([\w .-]*[\w-])?", name):
-        raise TutorialError(f"--class {name!r} cannot be a folder's name: use letters, digits, - and _ (calico, say).")
+        raise TutorialError(f"--class {name!r} cannot be a folder's name: use letters, digits, - and _, as in calico.")
     folder = args.data / "collected" / name
     photos = Collection(folder)
     before, left_out = photos.count, Counter()

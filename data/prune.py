@@ -88,7 +88,7 @@ def describe(photos: list[Photo], leaks_only: bool = False) -> dict[str, Row]:
         add(rows[best.file], COPY, f"the best of {len(group)} copies")
         for photo in others:
             copy = "exact duplicate" if photo.sha256 == best.sha256 else "near duplicate"
-            # Which of two classes is right, or on which side a photo should stay, is the reader's to say.
+            # Which of two classes is right, or on which side a photo should stay, is for the reader to decide.
             add(rows[photo.file], COPY, copy, suggest=not (leak or both))
             rows[photo.file]["duplicate of"] = best.file
     return rows
@@ -180,8 +180,8 @@ def undo(data: Path) -> None:
     echo(f"moved {moved} photos back from {data / PRUNED}")
     if stay:
         raise TutorialError(
-            f"{len(stay)} photos stay in {data / PRUNED}, {stay[0]} the first, because other files are in their "
-            "places: move those away and run this again."
+            f"{len(stay)} photos stay in {data / PRUNED}, {stay[0]} the first, because other files have their "
+            "names: move those away and run this again."
         )
     echo(f"next: {next_command('data/prune.py', data)}")
 

@@ -107,7 +107,7 @@ def odd(folder: Path) -> list[Path]:
 
 
 def unknown(folder: Path) -> list[Path]:
-    """Damaged files, some of which still hold a picture: with bytes changed, or truncated near the end."""
+    """Damaged files, some of which still contain a picture: with bytes changed, or truncated near the end."""
     files: dict[str, bytes] = {}
     for suffix in FORMATS:
         whole = encoded(picture(), suffix)
@@ -116,8 +116,8 @@ def unknown(folder: Path) -> list[Path]:
         rng = np.random.default_rng(1)
         for i in range(20):
             changed = np.frombuffer(whole, np.uint8).copy()
-            places = rng.integers(0, len(whole) if i % 2 else min(60, len(whole)), 1 + i // 4)
-            changed[places] ^= np.uint8(rng.integers(1, 256, len(places)))
+            positions = rng.integers(0, len(whole) if i % 2 else min(60, len(whole)), 1 + i // 4)
+            changed[positions] ^= np.uint8(rng.integers(1, 256, len(positions)))
             files[f"flipped{i}.{suffix}"] = changed.tobytes()
     return _written(folder, files)
 

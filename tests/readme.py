@@ -5,7 +5,7 @@
 
 Every ```sh block runs, in order and in one shell. Comments above a block or a table change that:
 
-    <!-- readme: skip, REASON -->           a block that cannot run here: on Windows, say
+    <!-- readme: skip, REASON -->           a block that cannot run here
     <!-- readme: slow -->                   a block that --quick leaves out
     <!-- readme: with TEXT=OTHER -->        a block that runs with other text in its place
     <!-- figures: FILE FILE ... -->         a table whose figures are in these files
@@ -140,11 +140,11 @@ def drifted_excerpts(project: Path) -> list[str]:
             source = (project / name).parent / file
             text = source.read_text(encoding="utf-8") if file and source.is_file() else ""
             for part in re.split(r"^\.\.\.\n", excerpt, flags=re.MULTILINE):
-                places = [text.find("\n" + textwrap.indent(part, " " * spaces)) for spaces in range(0, 20, 4)]
-                if max(places) < 0:
+                found = [text.find("\n" + textwrap.indent(part, " " * spaces)) for spaces in range(0, 20, 4)]
+                if max(found) < 0:
                     problems.append(f"{name}: this is not in {file or 'any file that is named'}: {part}")
                     break
-                text = text[max(places) + len(part) :]
+                text = text[max(found) + len(part) :]
     return problems
 
 

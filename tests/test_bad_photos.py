@@ -19,7 +19,7 @@ MEMORY = 1_500_000_000  # bytes
 
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory):
-    """Three lists of files: without a picture, with one, and damaged ones that may hold one."""
+    """Three lists of files: without a picture, with one, and damaged ones that may contain one."""
     folder = tmp_path_factory.mktemp("corpus")
     return [make(folder / make.__name__) for make in (bad_photos.bad, bad_photos.odd, bad_photos.unknown)]
 

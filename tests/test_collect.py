@@ -45,7 +45,7 @@ def picture(name: str, kind: str = "JPEG") -> bytes:
 
 
 class Site(http.server.ThreadingHTTPServer):
-    """Flickr, Openverse and the servers that hold the photos, in one.
+    """Flickr, Openverse and the servers that have the photos, in one.
 
     ``found`` maps a query to the photos' names. A name with a colon is a photo with trouble: see Handler.
     """
@@ -76,7 +76,7 @@ class Site(http.server.ThreadingHTTPServer):
         return [query for _, path, query in self.log if path in ("/rest/", "/images/") and "page" in query]
 
     def photos(self):
-        """How often each photo was asked for."""
+        """How often each photo was requested."""
         return Counter(path for _, path, _ in self.log if path.startswith("/photo/"))
 
 
@@ -172,7 +172,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             )
 
     def photo(self, name: str, times: int):
-        """The photo called ``name``; after a colon, what is wrong with it (the ``times``-th time it is asked for)."""
+        """The photo called ``name``; after a colon, what is wrong with it (the ``times``-th request)."""
         name, _, trouble = name.partition(":")
         body = picture(name)
         if trouble == "busy" and times == 0:
@@ -290,14 +290,14 @@ def test_flickr_two_queries_in_turn(site, tmp_path):
         "query": "calico cat",
         "sha256": hashlib.sha256(picture("10")).hexdigest(),
     }
-    assert sum(site.photos().values()) == 30, "no more is fetched than was asked for"
+    assert sum(site.photos().values()) == 30, "no more is fetched than --count"
     assert [query["license"] for query in site.searches()] == ["4,9", "4,9"], "all rights reserved is not searched for"
     assert 2 <= site.most_at_once <= AT_A_TIME
     assert all("calico-tabby-tutorial" in agent for agent in site.agents)
     assert f"next: python data/prune.py --data {tmp_path}" in done.stdout.splitlines()[-1]
     log = len(site.log)
     assert collect(site, tmp_path, "flickr", "calico cat", "--count", 30).returncode == 0
-    assert len(site.log) == log, "nothing is missing, so nothing is asked"
+    assert len(site.log) == log, "nothing is missing, so nothing is requested"
 
 
 def test_openverse_without_a_key_and_fewer_than_asked_for(site, tmp_path):
@@ -356,12 +356,12 @@ def test_troubles_that_pass_are_waited_out(site, tmp_path):
     done = collect(site, tmp_path, "flickr", "cat", "--count", 6)
     assert done.returncode == 0 and "left out" not in done.stdout, done.stdout + done.stderr
     assert set(sound(tmp_path)) == {f"flickr-{i}.jpg" for i in range(1, 7)}
-    asked = {}
+    requested = {}
     for when, path, _ in site.log:
-        asked.setdefault(path, []).append(when)
-    assert asked["/rest/"][2] - asked["/rest/"][1] >= 1, "Retry-After is honoured by the search"
-    assert asked["/photo/1:busy"][1] - asked["/photo/1:busy"][0] >= 1, "and by the downloads"
-    assert len(asked["/photo/2:errors"]) == 3 and len(asked["/photo/3:cut"]) == 2
+        requested.setdefault(path, []).append(when)
+    assert requested["/rest/"][2] - requested["/rest/"][1] >= 1, "Retry-After is honoured by the search"
+    assert requested["/photo/1:busy"][1] - requested["/photo/1:busy"][0] >= 1, "and by the downloads"
+    assert len(requested["/photo/2:errors"]) == 3 and len(requested["/photo/3:cut"]) == 2
 
 
 def test_only_real_photos_are_kept_and_each_once(site, tmp_path):
@@ -391,9 +391,11 @@ def test_only_real_photos_are_kept_and_each_once(site, tmp_path):
 
 def test_photos_that_cannot_be_had_now_are_tried_again_by_the_next_run(site, tmp_path, sentence):
     site.found, site.closed_photos = {"cat": names(30)}, True
-    said = sentence(collect(site, tmp_path, "flickr", "cat", "--count", 30))
-    assert said.startswith("error: photos cannot be fetched (localhost returned status 503): check the network, or try again later.")
-    assert sum(site.photos().values()) <= 2 * AT_A_TIME, "a server that asks for an hour's pause gets it"
+    message = sentence(collect(site, tmp_path, "flickr", "cat", "--count", 30))
+    assert message.startswith(
+        "error: photos cannot be fetched (localhost returned status 503): check the network, or try again later."
+    )
+    assert sum(site.photos().values()) <= 2 * AT_A_TIME, "a server that wants an hour's pause gets it"
     assert not (tmp_path / "collected").exists()
     site.closed_photos = False
     assert collect(site, tmp_path, "flickr", "cat", "--count", 30).returncode == 0
@@ -402,9 +404,9 @@ def test_photos_that_cannot_be_had_now_are_tried_again_by_the_next_run(site, tmp
 
 def test_a_used_up_limit_keeps_what_is_there(site, tmp_path, sentence):
     site.found, site.closed_from = {"cat": names(60)}, 3
-    said = sentence(collect(site, tmp_path, "openverse", "cat", "--count", 50))
-    assert "allows no more searches for now: try again in 24 h" in said
-    assert "40 photos are kept, and the same command resumes" in said
+    message = sentence(collect(site, tmp_path, "openverse", "cat", "--count", 50))
+    assert "allows no more searches for now: try again in 24 h" in message
+    assert "40 photos are kept, and the same command resumes" in message
     assert len(sound(tmp_path)) == 40
     site.closed_from = 10**9
     assert collect(site, tmp_path, "openverse", "cat", "--count", 50).returncode == 0
@@ -476,7 +478,7 @@ def test_local_addresses_are_not_asked_whatever_they_are_called(site, monkeypatc
 
 
 def test_a_redirect_from_the_internet_to_a_local_address_is_refused(site, monkeypatch):
-    """The loopback server is a proxy here, so that a public name can answer with a redirect."""
+    """The loopback server is a proxy here, so that a public name can redirect."""
     for name in ("NO_PROXY", "no_proxy", "HTTP_PROXY"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("http_proxy", site.url)
@@ -517,25 +519,25 @@ def test_stopped_in_the_middle_it_continues_and_fetches_nothing_twice(site, tmp_
     assert done.returncode == 0 and "50 photos are in" in done.stdout, done.stderr
     table = sound(tmp_path)
     assert len(table) == 50
-    asked = site.photos()
+    requested = site.photos()
     for row in kept:
         assert table[row["file"]] == row
-        assert asked[f"/photo/{row['file'].removeprefix('flickr-').removesuffix('.jpg')}"] == 1
-    assert sum(asked.values()) <= 50 + 2 * 8, "only what was under way or waited to be written was asked for again"
+        assert requested[f"/photo/{row['file'].removeprefix('flickr-').removesuffix('.jpg')}"] == 1
+    assert sum(requested.values()) <= 50 + 2 * 8, "only what was under way or waited to be written was requested again"
 
 
 def test_a_torn_row_is_repaired_without_fetching_its_photo_again(site, tmp_path):
     site.found = {"cat": names(12)}
     flags = ("openverse", "cat", "--count", 10)
     assert collect(site, tmp_path, *flags).returncode == 0
-    before, asked = rows(tmp_path), site.photos()
+    before, requested = rows(tmp_path), site.photos()
     folder = tmp_path / "collected" / "calico"
     table = folder / "attribution.csv"
     table.write_bytes(table.read_bytes()[:-30])  # a crash while the row was written
     (folder / ".tmp-tutorial-x-openverse-77.jpg").write_bytes(b"half")  # and one while a photo was
     done = collect(site, tmp_path, *flags)
     assert done.returncode == 0, done.stderr
-    assert rows(tmp_path) == before and site.photos() == asked
+    assert rows(tmp_path) == before and site.photos() == requested
     assert len(sound(tmp_path)) == 10
 
 

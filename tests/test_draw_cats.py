@@ -133,7 +133,7 @@ def test_the_script_draws_both_splits_whole_and_the_same_again(tmp_path):
     assert done.returncode == 0, done.stderr
     assert "6 training and 4 validation cats" in done.stdout and "drawn, not photographed" in done.stdout
     first = files(tmp_path / "a")
-    assert len(first) == 10  # and nothing half written beside them
+    assert len(first) == 10  # and nothing half written
     train, validation = find_images(tmp_path / "a")
     assert train.counts() == {"calico": 3, "tabby": 3} and validation.counts() == {"calico": 2, "tabby": 2}
     assert len(set(first.values())) == 10

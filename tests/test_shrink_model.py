@@ -1,4 +1,4 @@
-"""Shrunk models: what the files hold, that they predict as before; and the models that come with the tutorial."""
+"""Shrunk models: what is in the files, that they predict as before; and the models that come with the tutorial."""
 
 import json
 import re

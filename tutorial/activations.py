@@ -162,7 +162,7 @@ def cached_activations(
 
     Returns:
         Training and validation data for block 5; None where there are to be new copies in every epoch: when that was
-        asked for, on a GPU, which is fast enough, and when the disk is too small.
+        requested, on a GPU, which is fast enough, and when the disk is too small.
 
     Raises:
         TutorialError: the folder cannot be written to.

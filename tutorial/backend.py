@@ -31,7 +31,7 @@ gc.freeze()  # what exists now is not examined again
 gc.enable()
 
 tf.get_logger().setLevel("ERROR")  # its warnings are about speed where a network is called once
-keras.config.set_image_data_format("channels_last")  # whatever the reader's ~/.keras/keras.json says
+keras.config.set_image_data_format("channels_last")  # whatever is in the reader's ~/.keras/keras.json
 keras.config.set_floatx("float32")
 
 __all__ = ["keras", "tf"]

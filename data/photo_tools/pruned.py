@@ -90,7 +90,7 @@ def move_out(data: Path, files: list[str], named_in: Path) -> int:
 
     Args:
         data: DIR.
-        files: below DIR, with forward slashes, as the table says; checked here.
+        files: below DIR, with forward slashes, from the table; checked here.
         named_in: the table, for the errors.
 
     Returns:
@@ -99,12 +99,12 @@ def move_out(data: Path, files: list[str], named_in: Path) -> int:
     Raises:
         TutorialError: before anything moves: a file points out of DIR or does not exist; later: one cannot be moved.
     """
-    places = {file: inside(data, file, (COLLECTED, TRAIN, VALIDATION), named_in) for file in files}
+    paths = {file: inside(data, file, (COLLECTED, TRAIN, VALIDATION), named_in) for file in files}
     # What is still in its old place was planned by a run that was killed; its plan is made anew below.
     kept = [row for row in _moves(data) if os.path.lexists(data / row["to"])]
     gone = {row["from"] for row in kept}
-    wanted = [file for file, path in places.items() if os.path.isfile(path)]
-    for file, path in places.items():
+    wanted = [file for file, path in paths.items() if os.path.isfile(path)]
+    for file, path in paths.items():
         if file not in gone and not os.path.isfile(path):
             raise TutorialError(f"{named_in} names {path}, which is not there: run prune.py again without --apply.")
     plan, taken = [], {row["to"] for row in kept}
