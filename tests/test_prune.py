@@ -376,11 +376,11 @@ def test_the_probe_predicts_each_photo_without_having_seen_it():
 
 @pytest.mark.shared
 def test_dogs_among_cats_are_ranked_first(imagenet_file, tmp_path):
-    """3 dogs among 57 tabbies with the real VGG16; benchmarks/prune.py measures it on all photos and many seeds."""
+    """3 dogs among 37 tabbies with the real VGG16; benchmarks/prune.py measures it on all photos and many seeds."""
     folder = tmp_path / "collected" / "tabby"
     folder.mkdir(parents=True)
     (tmp_path / "collected" / "calico").mkdir()
-    cats = sorted((SHARED / "calico_tabby" / "train" / "tabby").glob("*.jpg"))[:57]
+    cats = sorted((SHARED / "calico_tabby" / "train" / "tabby").glob("*.jpg"))[:37]
     dogs = sorted((SHARED / "cats_vs_dogs" / "validation" / "dogs").glob("*.jpg"))[:3]
     for path in cats + dogs:
         (folder / path.name).symlink_to(path) if os.name == "posix" else shutil.copy(path, folder)
@@ -390,9 +390,9 @@ def test_dogs_among_cats_are_ranked_first(imagenet_file, tmp_path):
     assert "calico has 1 photos, fewer than 20: not ranked" in done.stdout
     rows = table(tmp_path)
     scores = {Path(file).name: float(row["score"]) for file, row in rows.items() if row["score"]}
-    assert len(scores) == 60
-    first = sorted(scores, key=scores.get, reverse=True)[:6]
-    assert sum(name.startswith("dog") for name in first) >= 2  # of 3; by chance 0.3
+    assert len(scores) == 40
+    first = sorted(scores, key=scores.get, reverse=True)[:4]
+    assert sum(name.startswith("dog") for name in first) >= 2  # of 3, in the first 4; by chance 0.3
     assert {Path(f).name for f, row in rows.items() if "outlier" in row["reasons"]} == set(first)
     again = prune(tmp_path, "--ranking")
     assert again.returncode == 0 and {f: r["score"] for f, r in table(tmp_path).items()} == {

@@ -10,7 +10,6 @@ from report import tensors
 from tutorial.imagenet_weights import imagenet_weights, read_tensors
 from tutorial.model_file import read_info
 
-import h5py
 import numpy as np
 import pytest
 
@@ -110,11 +109,11 @@ def test_a_photo_is_predicted_before_anything_is_trained(fresh):
 
 
 @pytest.mark.shared
-@pytest.mark.parametrize(("name", "least"), [(NAMES[0], 0.7), (NAMES[1], 0.92)])
-def test_the_pretrained_models_are_as_accurate_as_their_model_card(name, least):
-    """On the validation photos, up to noise."""
-    found = probabilities(SHARED / "calico_tabby" / "validation", "--weights", PRETRAINED / name)
+@pytest.mark.parametrize("name", NAMES)
+def test_the_pretrained_models_are_about_as_accurate_as_their_model_card(name):
+    """On every fourth validation photo; benchmarks/pretrained.py has them all."""
+    photos = sorted((SHARED / "calico_tabby" / "validation").rglob("*.jpg"))[::4]
+    found = probabilities(*photos, "--weights", PRETRAINED / name)
     right = [f"/{name}/" in photo.replace("\\", "/") for photo, (name, _) in found.items()]
-    assert len(right) == 80 and np.mean(right) >= least
-    with h5py.File(PRETRAINED / name) as file:
-        assert json.loads(file.attrs["model_info"])["scores"]["val_accuracy"] == pytest.approx(np.mean(right), abs=0.02)
+    card = read_info(PRETRAINED / name).scores["val_accuracy"]
+    assert len(right) == 20 and np.mean(right) == pytest.approx(card, abs=0.15)
