@@ -11,12 +11,22 @@
 PYTHON ?= python3
 RECIPE ?= original
 DATA ?= $(if $(wildcard data/train),data,data/drawn)
-PHOTO ?= $(shell find -L "$(DATA)/validation" -type f ! -name '.*' 2>/dev/null | sort | head -n 1)
+PHOTO ?=
+
+# Names of files and folders reach the commands through the environment, so that neither make nor a shell runs what is in
+# them; a home folder's ~, which not every shell replaces, is replaced here.
+ifneq ($(origin DATA),file)
+override DATA := $(if $(filter ~/%,$(firstword $(value DATA))),$(subst ~/,$(HOME)/,$(value DATA)),$(value DATA))
+endif
+ifneq ($(origin PHOTO),file)
+override PHOTO := $(value PHOTO)
+endif
+export DATA PHOTO
 
 python := .venv/bin/python
 imagenet := weights/vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5
 
-flags = --data "$(DATA)" --recipe $(RECIPE)
+flags = --data "$$DATA" --recipe $(RECIPE)
 saved := weights$(if $(filter-out original,$(RECIPE)),/$(RECIPE))
 
 # The drawn cats are there to see everything work soon: a third of the blog post's epochs in the slow part.
@@ -32,7 +42,7 @@ COUNT ?= 1500
 TRAIN ?= 1000
 VALIDATION ?= 300
 COLLECT_FLAGS ?=
-collect_to = $(if $(filter data/drawn,$(DATA)),data,$(DATA))
+export COLLECT_TO := $(if $(filter data/drawn,$(DATA)),data,$(DATA))
 calico := "calico cat" "calico kitten" "calico cat face" "calico cat sleeping" "tricolor cat" "tortoiseshell and white cat" "calico cat portrait" "calico cat outdoors"
 tabby := "tabby cat" "tabby kitten" "mackerel tabby" "silver tabby cat" "brown tabby cat" "classic tabby cat" "tabby cat face" "tabby cat sleeping"
 
@@ -45,10 +55,8 @@ all: setup $(photos)
 	$(python) fine_tuning_VGG16_pt2.py $(flags)
 	@echo; echo "== Part 3: fine-tuning"
 	$(python) fine_tuning_VGG16_pt3.py $(flags) $(part3)
-	@echo; echo "== One photo"
-	$(python) predict.py "$(PHOTO)" --weights $(saved)/fine_tuned_vgg16.weights.h5 --save $(saved)/prediction.png
-	@echo; echo "== The three models side by side"
-	$(python) tools/compare.py "$(PHOTO)"
+	@echo; echo "== One photo, by the trained models side by side"
+	$(python) tools/compare.py "$${PHOTO:-$$DATA/validation}" --save $(saved)/prediction.png
 	@$(note)
 
 setup: .venv/.installed $(imagenet)
@@ -75,12 +83,12 @@ data-tools: .venv/.installed-data
 
 # The story's photos. A person has to look at what prune.py finds: mark photos, run this again, and they are moved out.
 photos: data-tools $(imagenet)
-	$(python) data/collect.py $(calico) --class calico --count $(COUNT) --data "$(collect_to)" $(COLLECT_FLAGS)
-	$(python) data/collect.py $(tabby) --class tabby --count $(COUNT) --data "$(collect_to)" $(COLLECT_FLAGS)
-	test ! -e "$(collect_to)/prune.csv" || $(python) data/prune.py --apply --data "$(collect_to)"
-	$(python) data/prune.py --data "$(collect_to)"
-	$(python) data/split.py --train $(TRAIN) --validation $(VALIDATION) --data "$(collect_to)"
-	@echo "look at $(collect_to)/prune.html, mark what does not belong, and run make photos again; then: make"
+	$(python) data/collect.py $(calico) --class calico --count $(COUNT) --data "$$COLLECT_TO" $(COLLECT_FLAGS)
+	$(python) data/collect.py $(tabby) --class tabby --count $(COUNT) --data "$$COLLECT_TO" $(COLLECT_FLAGS)
+	test ! -e "$$COLLECT_TO/prune.csv" || $(python) data/prune.py --apply --data "$$COLLECT_TO"
+	$(python) data/prune.py --data "$$COLLECT_TO"
+	$(python) data/split.py --train $(TRAIN) --validation $(VALIDATION) --data "$$COLLECT_TO"
+	@echo "look at $$COLLECT_TO/prune.html, mark what does not belong, and run make photos again; then: make"
 
 data/drawn/.complete: | .venv/.installed
 	$(python) data/draw_cats.py

@@ -15,8 +15,8 @@ import sys
 from tutorial.augmentation import AugmentedImages, Images, save_preview
 from tutorial.checkpoint import Checkpoint
 from tutorial.cli import echo, run
+from tutorial.dataset import load_images
 from tutorial.evaluation import evaluate, predictor, save_model
-from tutorial.images import load_images
 from tutorial.recipes import same_flags
 from tutorial.training import accuracy, adamw, class_weights, start, training_callbacks
 

@@ -19,9 +19,9 @@ from tutorial.augmentation import Features
 from tutorial.calibration import class_probabilities
 from tutorial.checkpoint import Checkpoint
 from tutorial.cli import TutorialError, echo, run
+from tutorial.dataset import Photos, load_images
 from tutorial.evaluation import evaluate, save_model
 from tutorial.imagenet_weights import imagenet_weights
-from tutorial.images import Photos, load_images
 from tutorial.recipes import same_flags
 from tutorial.training import adamw, class_weights, start, training_callbacks
 

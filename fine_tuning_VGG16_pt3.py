@@ -16,10 +16,10 @@ from tutorial.activations import cached_activations
 from tutorial.augmentation import AugmentedImages, Images
 from tutorial.checkpoint import Checkpoint
 from tutorial.cli import TutorialError, echo, run
+from tutorial.dataset import load_images
 from tutorial.evaluation import evaluate, features_of, predictor, save_model
 from tutorial.imagenet_weights import imagenet_weights
-from tutorial.images import load_images
-from tutorial.model_file import FILES, load_weights, read_info
+from tutorial.model_file import FILES, check_held_out, load_weights, read_info
 from tutorial.recipes import same_flags
 from tutorial.training import adamw, class_weights, start, training_callbacks
 from tutorial.vgg16 import attach_top, split_at_block5
@@ -64,6 +64,7 @@ def main() -> None:
             f"{top_file} is a {part2.model} ({part2.recipe}) for {' and '.join(part2.class_names)}, not part 2's top "
             f"model ({args.recipe}) for {' and '.join(train.class_names)}; run first: {command}"
         )
+    check_held_out(top_file, (validation, test), command)
     s.pooling, s.input_sizes = part2.settings["pooling"], tuple(part2.settings["input_sizes"])
 
     # VGG16 without its classifier, as trained on ImageNet, and part 2's top model on it

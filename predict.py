@@ -14,8 +14,9 @@ import sys
 from functools import cached_property
 from pathlib import Path
 
-from tutorial.cli import TutorialError, echo, escape, parser, probability, run
-from tutorial.images import INFERENCE_BATCH, PhotoError, files_below, open_photo, read_many
+from tutorial.cli import TutorialError, echo, escape, file_path, parser, probability, run
+from tutorial.dataset import find_photos
+from tutorial.images import INFERENCE_BATCH, PhotoError, open_photo, read_many
 from tutorial.model_file import FILES, FIRST_COMMAND, ModelInfo, load_weights, read_detector, read_info
 from tutorial.recipes import DEFAULT, pretrained_dir, weights_dir
 
@@ -110,12 +111,12 @@ def best_weights() -> Path:
 
 def main() -> int:
     """Predict every photo; the exit status is 2 if one of them could not be read."""
-    p = parser(str(__doc__))
+    p = parser(__doc__)
     add, text = p.add_argument, 'report "not sure" below this probability, 0 to 1 (default: the weights file has it)'
-    add("photos", nargs="+", type=Path, metavar="PHOTO", help="photos, or folders of them")
-    add("--weights", type=Path, metavar="FILE", help="weights of one part (default: the best there are)")
+    add("photos", nargs="+", type=file_path, metavar="PHOTO", help="photos, or folders of them")
+    add("--weights", type=file_path, metavar="FILE", help="weights of one part (default: the best there are)")
     add("--threshold", type=probability, metavar="P", help=text)
-    add("--save", type=Path, metavar="PICTURE", help="write the photos with their predictions as a picture")
+    add("--save", type=file_path, metavar="PICTURE", help="write the photos with their predictions as a picture")
     add("--explain", action="store_true", default=None, help="with Grad-CAM heat maps (default file: explained.png)")
     add("--json", action="store_true", help="one JSON object a line on standard output, nothing else there")
     add("--imagenet", action="store_true", help="the best two of ImageNet's 1,000 classes (downloads 553 MB, once)")
@@ -133,12 +134,18 @@ def main() -> int:
         from tutorial.plots import Prediction, check_picture_name, save_predictions
 
         check_picture_name(picture)
-    photos = [photo for given in args.photos for photo in (files_below(given) or [given])]
+    photos, failed = [], False
+    for given in args.photos:
+        found = find_photos(given)
+        photos += found.photos or [given]
+        if line := found.report(given):
+            print(escape(line), file=sys.stderr)
+            failed |= bool(found.left_out)
     if not args.json:
         echo(f"model: {model.name}")
 
     # Predictions, a batch of photos at a time
-    failed, shown = False, []
+    shown = []
     for start in range(0, len(photos), 4 * INFERENCE_BATCH):
         batch = photos[start : start + 4 * INFERENCE_BATCH]
         read = list(read_many(batch, model.image_size))

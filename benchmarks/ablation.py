@@ -17,8 +17,9 @@ from functools import partial
 from pathlib import Path
 
 from report import linked_photos, machine, spread, write_section
-from tutorial.cli import PROJECT, parser, positive_int, project_path, run, seed_number
-from tutorial.images import class_folders, files_below, open_photo
+from tutorial.cli import PROJECT, file_path, parser, positive_int, project_path, run, seed_number
+from tutorial.dataset import class_folders, find_photos
+from tutorial.images import open_photo
 from tutorial.model_file import FILES, read_info
 
 from PIL import Image
@@ -83,7 +84,7 @@ def change_photos(data: Path, which: str, folder: Path) -> None:
         names = class_folders(data / split)
         for name in names:
             (folder / split / name).mkdir(parents=True)
-            photos = files_below(data / split / name)
+            photos = find_photos(data / split / name).photos
             if which == FEW and split == "train" and name == names[-1]:
                 photos = photos[::3]
             for photo in photos:
@@ -138,13 +139,15 @@ def best_epochs(weights: list[Path]) -> str:
 
 def main() -> None:
     """Run what is missing and write the sections."""
-    p = parser(str(__doc__))
-    p.add_argument("--data", type=Path, metavar="DIR", required=True, help="folder with train/ and validation/")
+    p = parser(__doc__)
+    p.add_argument("--data", type=file_path, metavar="DIR", required=True, help="folder with train/ and validation/")
     p.add_argument("--parts", type=int, nargs="+", choices=[1, 2, 3], default=[1, 2, 3], help="default: 1 2 3")
     p.add_argument("--seeds", type=seed_number, nargs="+", metavar="N", default=[0, 1, 2], help="default: 0 1 2")
     p.add_argument("--photos", type=positive_int, metavar="N", help="only the first N of each class and split")
     runs = project_path("weights/ablation")
-    p.add_argument("--runs", type=Path, metavar="DIR", default=runs, help="folder of the runs (default: %(default)s)")
+    p.add_argument(
+        "--runs", type=file_path, metavar="DIR", default=runs, help="folder of the runs (default: %(default)s)"
+    )
     args = p.parse_args()
     title, flags = args.data.name, f"--data {args.data.as_posix()}"
     if args.photos:

@@ -26,9 +26,19 @@ from predict import TrainedModel
 from report import machine, spread, write_section
 from report_page import Predictions, Run, write_page
 from tutorial.calibration import calibration_error, log_loss
-from tutorial.cli import PROJECT, TutorialError, echo, number_type, parser, project_path, run, seed_number
+from tutorial.cli import (
+    PROJECT,
+    TutorialError,
+    echo,
+    file_path,
+    number_type,
+    parser,
+    project_path,
+    run,
+    seed_number,
+)
+from tutorial.dataset import Photos, find_images, load_images
 from tutorial.files import atomic_write
-from tutorial.images import Photos, find_images, load_images
 from tutorial.model_file import FILES, read_info
 
 import numpy as np
@@ -206,15 +216,27 @@ def words(data: Path, runs: dict[tuple[str, str], list[Run]], folds: int | None)
 
 def main() -> None:
     """Run the parts, evaluate their models, write the section and the page."""
-    p = parser(str(__doc__))
+    p = parser(__doc__)
     add, runs_folder = p.add_argument, project_path("weights/runs")
-    add("--data", type=Path, metavar="DIR", required=True, help="folder with train/, validation/ and perhaps test/")
+    add(
+        "--data",
+        type=file_path,
+        metavar="DIR",
+        required=True,
+        help="folder with train/, validation/ and perhaps test/",
+    )
     add("--recipe", choices=RECIPES, nargs="+", default=RECIPES, help="to run (default: both)")
     add("--parts", type=int, nargs="+", choices=[1, 2, 3], default=[1, 2, 3], help="to run (default: 1 2 3)")
     add("--seeds", type=seed_number, nargs="+", metavar="N", default=[0, 1, 2], help="default: 0 1 2; folds: the first")
-    add("--runs", type=Path, metavar="DIR", default=runs_folder, help="folder of the runs (default: %(default)s)")
+    add(
+        "--runs",
+        type=file_path,
+        metavar="DIR",
+        default=runs_folder,
+        help="folder of the runs (default: %(default)s)",
+    )
     add("--folds", type=folds_number, metavar="K", help="cross-validate on the training and validation photos together")
-    add("--report", type=Path, metavar="PAGE.html", help="write a page as well, with curves and mistakes")
+    add("--report", type=file_path, metavar="PAGE.html", help="write a page as well, with curves and mistakes")
     args = p.parse_args()
     if find_spec("sklearn") is None:
         raise TutorialError("the package scikit-learn is not installed: python -m pip install -r requirements-dev.txt")

@@ -15,7 +15,7 @@ import tempfile
 from pathlib import Path
 
 from report import linked_photos, machine, spread, write_section
-from tutorial.cli import PROJECT, parser, positive_int, project_path, run, seed_number
+from tutorial.cli import PROJECT, file_path, parser, positive_int, project_path, run, seed_number
 
 TABLE = project_path("benchmarks/cached_copies.md")
 HEADING = (
@@ -68,14 +68,16 @@ def section(folder: Path, copies: list[int], flags: str) -> list[str]:
 
 def main() -> None:
     """Run part 3 with each number of copies and write the section."""
-    p = parser(str(__doc__))
-    p.add_argument("--data", type=Path, metavar="DIR", required=True, help="folder with train/ and validation/")
+    p = parser(__doc__)
+    p.add_argument("--data", type=file_path, metavar="DIR", required=True, help="folder with train/ and validation/")
     numbers, seeds, runs = [30, 4, 2, 1], [0, 1, 2], project_path("weights/cached_copies")
     p.add_argument(
         "--cached-copies", type=positive_int, nargs="+", metavar="N", default=numbers, help="default: %(default)s"
     )
     p.add_argument("--seeds", type=seed_number, nargs="+", metavar="N", default=seeds, help="default: %(default)s")
-    p.add_argument("--runs", type=Path, metavar="DIR", default=runs, help="folder of the runs (default: %(default)s)")
+    p.add_argument(
+        "--runs", type=file_path, metavar="DIR", default=runs, help="folder of the runs (default: %(default)s)"
+    )
     p.add_argument("--photos", type=positive_int, metavar="N", help="only the first N of each class and split")
     args = p.parse_args()
     title, flags, copies = args.data.name, f"--data {args.data.as_posix()}", sorted(args.cached_copies, reverse=True)

@@ -16,10 +16,11 @@ from importlib.metadata import version
 from pathlib import Path
 
 from drawing.drawn_cat import draw_cat
-from tutorial.cli import ProgressBar, parser, positive_int, project_path, run
+from tutorial.cli import ProgressBar, file_path, parser, positive_int, project_path, run
+from tutorial.dataset import load_images
 from tutorial.files import atomic_write
 from tutorial.imagenet_weights import imagenet_weights
-from tutorial.images import PREPROCESSING, RESAMPLING, load_images
+from tutorial.images import PREPROCESSING, RESAMPLING
 from tutorial.vgg16 import use_winograd
 
 import numpy as np
@@ -181,12 +182,16 @@ def table(
 
 def main() -> None:
     """Measure and write the table."""
-    p = parser(str(__doc__))
+    p = parser(__doc__)
     default = project_path("../shared/datasets/calico_tabby")
-    p.add_argument("--photos", type=Path, metavar="DIR", default=default, help="real photos (default: %(default)s)")
+    p.add_argument(
+        "--photos", type=file_path, metavar="DIR", default=default, help="real photos (default: %(default)s)"
+    )
     p.add_argument("--count", type=positive_int, metavar="N", default=count, help="a class (default: %(default)s)")
     p.add_argument("--seeds", type=positive_int, metavar="N", default=seeds, help="sets drawn (default: %(default)s)")
-    p.add_argument("--out", type=Path, metavar="FILE", default=project_path("benchmarks/drawn.md"), help="the table")
+    p.add_argument(
+        "--out", type=file_path, metavar="FILE", default=project_path("benchmarks/drawn.md"), help="the table"
+    )
     args = p.parse_args()
     start = time.monotonic()
     speed = drawing_speed()

@@ -46,7 +46,7 @@ def broken(content: bytes, changes: list[tuple[float, bytes, bool]], kept: float
 
 def main() -> None:
     """Fuzz until the time is over."""
-    p = parser(str(__doc__))
+    p = parser(__doc__)
     p.add_argument("--minutes", type=positive_int, metavar="N", default=10, help="default: %(default)s")
     args = p.parse_args()
     count = {"files": 0, "read": 0}

@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 
 from report import Clock, linked_photos, machine, write_section
-from tutorial.cli import PROJECT, parser, positive_int, project_path, run
+from tutorial.cli import PROJECT, file_path, parser, positive_int, project_path, run
 
 TABLE = project_path("benchmarks/growth.md")
 HEADING = (
@@ -39,8 +39,8 @@ def measure(data: Path, count: int) -> str:
 
 def main() -> None:
     """Measure every size; the table grows with each."""
-    p = parser(str(__doc__))
-    p.add_argument("--data", type=Path, metavar="DIR", required=True, help="folder with train/ and validation/")
+    p = parser(__doc__)
+    p.add_argument("--data", type=file_path, metavar="DIR", required=True, help="folder with train/ and validation/")
     p.add_argument("--sizes", type=positive_int, nargs="+", metavar="N", default=SIZES, help="default: %(default)s")
     args = p.parse_args()
     lines = [

@@ -8,13 +8,13 @@ Writes benchmarks/out_of_distribution.md.
 """
 
 import sys
-from pathlib import Path
 
 from drawing.drawn_cat import draw_cat
 from predict import TrainedModel
 from report import machine, write_section
-from tutorial.cli import parser, project_path, run
-from tutorial.images import RESAMPLING, PhotoError, files_below, read_many
+from tutorial.cli import file_path, parser, project_path, run
+from tutorial.dataset import find_photos
+from tutorial.images import RESAMPLING, PhotoError, read_many
 from tutorial.model_file import read_info
 
 import numpy as np
@@ -43,10 +43,12 @@ def generated(size: int) -> dict[str, np.ndarray]:
 
 def main() -> None:
     """Evaluate each model and write the table."""
-    p = parser(str(__doc__))
-    p.add_argument("--weights", type=Path, nargs="+", metavar="FILE", required=True, help="improved, of part 2 or 3")
-    p.add_argument("--known", type=Path, metavar="DIR", required=True, help="photos of the model's own classes")
-    p.add_argument("--others", type=Path, nargs="+", metavar="DIR", default=[], help="photos of something else")
+    p = parser(__doc__)
+    p.add_argument(
+        "--weights", type=file_path, nargs="+", metavar="FILE", required=True, help="improved, of part 2 or 3"
+    )
+    p.add_argument("--known", type=file_path, metavar="DIR", required=True, help="photos of the model's own classes")
+    p.add_argument("--others", type=file_path, nargs="+", metavar="DIR", default=[], help="photos of something else")
     args = p.parse_args()
     rows: dict[str, list[str]] = {}
     for path in args.weights:
@@ -54,7 +56,11 @@ def main() -> None:
         info = model.info
         kinds = {
             f"{folder.parent.name}/{folder.name}": np.stack(
-                [one for one in read_many(files_below(folder), info.image_size) if not isinstance(one, PhotoError)]
+                [
+                    one
+                    for one in read_many(find_photos(folder).photos, info.image_size)
+                    if not isinstance(one, PhotoError)
+                ]
             )
             for folder in (args.known, *args.others)
         }

@@ -6,14 +6,13 @@ Writes benchmarks/pretrained.md, which weights/README.md cites.
 """
 
 import sys
-from pathlib import Path
 
 from accuracy import scores
 from predict import TrainedModel
 from report import machine, write_section
 from report_page import Predictions
-from tutorial.cli import parser, project_path, run
-from tutorial.images import load_images
+from tutorial.cli import file_path, parser, project_path, run
+from tutorial.dataset import load_images
 from tutorial.recipes import pretrained_dir
 
 import numpy as np
@@ -28,8 +27,8 @@ SCORES = ("accuracy", "balanced accuracy", "ROC AUC", "log loss", "ECE")
 
 def main() -> None:
     """Evaluate each model on the validation photos."""
-    p = parser(str(__doc__))
-    p.add_argument("--data", type=Path, metavar="DIR", required=True, help="folder with train/ and validation/")
+    p = parser(__doc__)
+    p.add_argument("--data", type=file_path, metavar="DIR", required=True, help="folder with train/ and validation/")
     args = p.parse_args()
     rows = []
     for path in sorted(pretrained_dir().glob("*.weights.h5"), reverse=True):

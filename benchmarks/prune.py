@@ -22,9 +22,10 @@ from pathlib import Path
 from photo_tools.duplicates import NEAR, fingerprint, near_pairs
 from photo_tools.outliers import IMAGE_SIZE, outlier_scores, photo_features
 from photo_tools.photo_folders import Photo, inspect_photos
-from tutorial.cli import PROJECT, TutorialError, parser, positive_int, project_path, run
+from tutorial.cli import PROJECT, TutorialError, file_path, parser, positive_int, project_path, run
+from tutorial.dataset import find_photos
 from tutorial.files import atomic_write
-from tutorial.images import files_below, open_photo
+from tutorial.images import open_photo
 
 import numpy as np
 from PIL import Image, ImageEnhance, ImageOps
@@ -48,11 +49,11 @@ def outlier_table(datasets: Path, cache: Path, seeds: int) -> list[str]:
     """The recall of planted photos, a row for each class and kind of photo."""
     both = datasets / "calico_tabby"
     files = {
-        name: files_below(both / "train" / name) + files_below(both / "validation" / name)
+        name: find_photos(both / "train" / name).photos + find_photos(both / "validation" / name).photos
         for name in ("calico", "tabby")
     }
-    files["cats"] = files_below(datasets / "cats_vs_dogs" / "train" / "cats")[:CATS]
-    files["dogs"] = files_below(datasets / "cats_vs_dogs" / "validation" / "dogs")[:DOGS]
+    files["cats"] = find_photos(datasets / "cats_vs_dogs" / "train" / "cats").photos[:CATS]
+    files["dogs"] = find_photos(datasets / "cats_vs_dogs" / "validation" / "dogs").photos[:DOGS]
     features = {}
     start = time.monotonic()
     for name, paths in files.items():
@@ -127,7 +128,7 @@ COPIES: dict[str, Callable[[Image.Image], Image.Image]] = {
 
 def copies_table(datasets: Path) -> list[str]:
     """How many copies are found, and how many pairs of different photos are taken for copies, by the threshold."""
-    photos = inspected(datasets, files_below(datasets))
+    photos = inspected(datasets, find_photos(datasets).photos)
     near = (12, 16, NEAR, 24, 28)
     pairs = near_pairs(np.stack([photo.fingerprint for photo in photos]), max(near))
     same = sum(bits == 0 for _, _, bits in pairs)
@@ -157,7 +158,7 @@ def copies_table(datasets: Path) -> list[str]:
 
 def time_table(datasets: Path, count: int) -> list[str]:
     """The time of one run without the ranking on so many photos, resized to the size of Flickr's."""
-    sources = files_below(datasets / "cats_vs_dogs")[:count]
+    sources = find_photos(datasets / "cats_vs_dogs").photos[:count]
     with tempfile.TemporaryDirectory() as folder:
         for i, path in enumerate(sources):
             new = Path(folder, "collected", ("calico", "tabby")[i % 2], f"{i}.jpg")
@@ -188,13 +189,13 @@ def hardware() -> str:
 
 def main() -> None:
     """Measure, and write the tables."""
-    p = parser(str(__doc__))
+    p = parser(__doc__)
     datasets, table = project_path("../shared/datasets"), project_path("benchmarks/prune.md")
     p.add_argument(
-        "--datasets", type=Path, metavar="DIR", default=datasets, help="with calico_tabby/ and cats_vs_dogs/"
+        "--datasets", type=file_path, metavar="DIR", default=datasets, help="with calico_tabby/ and cats_vs_dogs/"
     )
-    p.add_argument("--table", type=Path, metavar="FILE", default=table, help="to write (default: %(default)s)")
-    p.add_argument("--cache", type=Path, metavar="FILE", help="cache of VGG16's features, a .npz")
+    p.add_argument("--table", type=file_path, metavar="FILE", default=table, help="to write (default: %(default)s)")
+    p.add_argument("--cache", type=file_path, metavar="FILE", help="cache of VGG16's features, a .npz")
     p.add_argument("--seeds", type=positive_int, metavar="N", default=20, help="plantings (default: %(default)s)")
     p.add_argument(
         "--count", type=positive_int, metavar="N", default=2600, help="photos to time (default: %(default)s)"

@@ -12,8 +12,8 @@ from importlib.metadata import version
 from pathlib import Path
 
 from tutorial.cli import PROJECT
+from tutorial.dataset import class_folders, find_photos
 from tutorial.files import atomic_write
-from tutorial.images import class_folders, files_below
 from tutorial.model_file import PACKAGES
 
 import h5py
@@ -82,7 +82,7 @@ def linked_photos(data: Path, folder: Path, counts: dict[str, int]) -> Path:
     for split, count in counts.items():
         for name in class_folders(data / split):
             (folder / split / name).mkdir(parents=True)
-            photos = files_below(data / split / name)
+            photos = find_photos(data / split / name).photos
             for i in range(count):
                 photo = photos[i % len(photos)]
                 (folder / split / name / f"{i:05}{photo.suffix}").symlink_to(photo.resolve())

@@ -21,7 +21,7 @@ from collections import Counter
 from pathlib import Path
 
 from report import linked_photos, machine, tensors, write_section
-from tutorial.cli import PROJECT, parser, positive_int, project_path, run, seed_number
+from tutorial.cli import PROJECT, file_path, parser, positive_int, project_path, run, seed_number
 from tutorial.files import TEMPORARY
 from tutorial.model_file import FILES
 
@@ -136,8 +136,8 @@ def soak(part: int, recipe: str, data: Path, folder: Path, kills: int, chance: r
 
 def main() -> None:
     """Soak the parts; the table grows with each."""
-    p = parser(str(__doc__))
-    p.add_argument("--data", type=Path, metavar="DIR", required=True, help="folder with train/ and validation/")
+    p = parser(__doc__)
+    p.add_argument("--data", type=file_path, metavar="DIR", required=True, help="folder with train/ and validation/")
     p.add_argument("--kills", type=positive_int, metavar="N", default=30, help="of each part (default: %(default)s)")
     p.add_argument("--recipe", choices=RECIPES, nargs="+", default=RECIPES, help="to run (default: both)")
     p.add_argument("--seed", type=seed_number, metavar="N", default=0, help="of the moments (default: %(default)s)")

@@ -16,9 +16,9 @@ from pathlib import Path
 from statistics import median
 
 from report import Clock, linked_photos, machine, write_section
-from tutorial.cli import PROJECT, parser, positive_int, project_path, run
+from tutorial.cli import PROJECT, file_path, parser, positive_int, project_path, run
+from tutorial.dataset import find_photos
 from tutorial.imagenet_weights import KERAS_FILE
-from tutorial.images import files_below
 
 import numpy as np
 
@@ -59,7 +59,7 @@ class Speed:
 
     def __init__(self, data: Path, folder: Path) -> None:
         self.data, self.folder = data.resolve(), folder
-        self.train, self.validation = (len(files_below(data / split)) for split in QUICK)
+        self.train, self.validation = (len(find_photos(data / split).photos) for split in QUICK)
         self.base, self.layer = multiplications(150)
         self.imagenet = (project_path("weights") / KERAS_FILE).resolve()
         self.values: dict[tuple[str, str], list[float]] = {}
@@ -122,7 +122,7 @@ class Speed:
     def predict(self) -> None:
         """From the start to the predictions, for one photo and for a hundred; and ``import keras`` alone."""
         keras = Clock("-c", "import keras")
-        photos = (files_below(self.data / "validation") * 2)[:100]
+        photos = (find_photos(self.data / "validation").photos * 2)[:100]
         for model, weights in (("convnet", "small_convnet"), ("vgg16", "fine_tuned_vgg16")):
             for count in (1, len(photos)):
                 row = f"predict.py, {model}, {count} photo{'s' * (count > 1)}, s"
@@ -171,8 +171,8 @@ class Speed:
 
 def main() -> None:
     """Measure and write the section."""
-    p = parser(str(__doc__))
-    p.add_argument("--data", type=Path, metavar="DIR", required=True, help="folder with train/ and validation/")
+    p = parser(__doc__)
+    p.add_argument("--data", type=file_path, metavar="DIR", required=True, help="folder with train/ and validation/")
     p.add_argument("--rounds", type=positive_int, metavar="N", default=3, help="default: %(default)s")
     p.add_argument("--quick", action="store_true", help="on fewer photos")
     args = p.parse_args()

@@ -19,9 +19,10 @@ from statistics import median
 from report import machine, write_section
 from speed import HEADING, TABLE
 from tutorial.backend import keras
-from tutorial.cli import PROJECT, echo, parser, positive_int, project_path, run
+from tutorial.cli import PROJECT, echo, file_path, parser, positive_int, project_path, run
+from tutorial.dataset import find_photos
 from tutorial.imagenet_weights import imagenet_weights
-from tutorial.images import INFERENCE_BATCH, files_below
+from tutorial.images import INFERENCE_BATCH
 from tutorial.vgg16 import use_winograd
 
 import numpy as np
@@ -71,11 +72,11 @@ def row(title: str, without: list[float], with_it: list[float], saved: float) ->
 
 def main() -> None:
     """Measure and write the section."""
-    p = parser(str(__doc__))
-    p.add_argument("--data", type=Path, metavar="DIR", required=True, help="folder with train/ and validation/")
+    p = parser(__doc__)
+    p.add_argument("--data", type=file_path, metavar="DIR", required=True, help="folder with train/ and validation/")
     p.add_argument("--rounds", type=positive_int, metavar="N", default=7, help="default: %(default)s")
     args = p.parse_args()
-    data, photo = args.data.resolve(), files_below(args.data.resolve() / "validation")[0]
+    data, photo = args.data.resolve(), find_photos(args.data.resolve() / "validation").photos[0]
     plain, ours = winograd(args.rounds)
     saved = 1 - median(plain) / median(ours)
     rows = [row("Winograd's convolution: VGG16's base, photos/s", plain, ours, saved)]
@@ -92,7 +93,7 @@ def main() -> None:
             "predict": ["predict.py", photo, "--weights", weights],
         }
         for title, (which, lines) in TRICKS.items():
-            backend.write_text(re.sub(lines, "pass", (folders[0] / "tutorial" / "backend.py").read_text()))
+            backend.write_text(re.sub(lines, "pass\n", (folders[0] / "tutorial" / "backend.py").read_text()))
             times: list[list[float]] = [[], []]
             for i in range(args.rounds):
                 for j in (0, 1) if i % 2 else (1, 0):

@@ -14,10 +14,9 @@ import shlex
 import sys
 from collections import Counter
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from pathlib import Path
 
 from photo_tools.collection import Collection, FoundPhoto
-from tutorial.cli import ProgressBar, TutorialError, echo, parser, positive_int, project_path, run
+from tutorial.cli import ProgressBar, TutorialError, echo, file_path, parser, positive_int, project_path, run
 
 try:
     from photo_tools.download import LONGEST_WAIT, Downloader, RefusedError, UnavailableError, check_url
@@ -111,14 +110,14 @@ def collect(args: argparse.Namespace, photos: Collection) -> Counter[str]:
 
 def main() -> None:
     """Collect one class."""
-    p = parser(str(__doc__))
+    p = parser(__doc__)
     add = p.add_argument
     key, data = os.environ.get("FLICKR_API_KEY", ""), project_path("data")
     add("queries", nargs="+", metavar="QUERY", help="what to search for; several are searched in turn")
     add("--class", dest="class_name", required=True, metavar="NAME", help="the class, and its folder's name")
     add("--count", type=positive_int, default=COUNT, metavar="N", help="photos wanted (default: %(default)s)")
     text = "photos go to DIR/collected/NAME/ (default: %(default)s)"
-    add("--data", type=Path, default=data, metavar="DIR", help=text)
+    add("--data", type=file_path, default=data, metavar="DIR", help=text)
     add("--source", metavar="NAME", help="flickr or openverse (default: flickr if there is a key)")
     add("--api-key", default=key, metavar="KEY", help="Flickr's key (default: FLICKR_API_KEY)")
     add("--api-url", metavar="URL", help="use this server instead; local addresses are then allowed")

@@ -12,7 +12,17 @@ import sys
 from pathlib import Path
 
 from drawing.drawn_cat import CLASSES, SPLITS, cat_number
-from tutorial.cli import ProgressBar, TutorialError, echo, parser, positive_int, project_path, run, seed_number
+from tutorial.cli import (
+    ProgressBar,
+    TutorialError,
+    echo,
+    file_path,
+    parser,
+    positive_int,
+    project_path,
+    run,
+    seed_number,
+)
 from tutorial.files import atomic_write
 
 from PIL import Image
@@ -57,12 +67,12 @@ def main() -> None:
     """Draw the set, or the page."""
     p = parser(__doc__)
     add, drawn = p.add_argument, project_path("data/drawn")
-    add("--data", type=Path, metavar="DIR", default=drawn, help="folder to draw into (default: %(default)s)")
+    add("--data", type=file_path, metavar="DIR", default=drawn, help="folder to draw into (default: %(default)s)")
     for name, default in (("train", train), ("validation", validation)):
         text = f"{name} cats of each class (default: %(default)s)"
         add(f"--{name}", type=positive_int, metavar="N", default=default, help=text)
     add("--seed", type=seed_number, metavar="N", default=0, help="same seed, same cats (default: 0)")
-    add("--sheet", type=Path, metavar="FILE", help="save one page of cats there instead of a set")
+    add("--sheet", type=file_path, metavar="FILE", help="save one page of cats there instead of a set")
     args = p.parse_args()
     if args.sheet:
         draw_sheet(args.sheet, args.seed)

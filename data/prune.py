@@ -13,7 +13,7 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from tutorial.cli import TutorialError, duration, echo, parser, project_path, run
+from tutorial.cli import TutorialError, duration, echo, parser, file_path, project_path, run
 from photo_tools.contact_sheet import Section, write_contact_sheet
 from photo_tools.duplicates import near_groups
 from photo_tools.photo_folders import (
@@ -188,13 +188,13 @@ def undo(data: Path) -> None:
 
 def main() -> None:
     """Check, apply or undo."""
-    p = parser(str(__doc__))
+    p = parser(__doc__)
     text = "folder with collected/<class>/, or train/<class>/ and validation/<class>/ (default: %(default)s)"
-    p.add_argument("--data", type=Path, metavar="DIR", default=project_path("data"), help=text)
+    p.add_argument("--data", type=file_path, metavar="DIR", default=project_path("data"), help=text)
     p.add_argument("--no-ranking", action="store_true", help="do not rank outliers: seconds instead of minutes")
     do = p.add_mutually_exclusive_group()
     text = "move the photos marked in CSV (default: DIR/prune.csv) to DIR/pruned/<class>/"
-    do.add_argument("--apply", nargs="?", type=Path, const=Path(), metavar="CSV", help=text)
+    do.add_argument("--apply", nargs="?", type=file_path, const=Path(), metavar="CSV", help=text)
     do.add_argument("--undo", action="store_true", help="move everything in DIR/pruned back")
     args = p.parse_args()
     if args.undo:

@@ -29,8 +29,8 @@ from photo_tools.photo_folders import (
     write_csv,
 )
 from photo_tools.splitting import amount, split_photos, wanted
-from tutorial.cli import TutorialError, echo, parser, project_path, run, seed_number
-from tutorial.images import class_folders
+from tutorial.cli import TutorialError, echo, file_path, parser, project_path, run, seed_number
+from tutorial.dataset import class_folders
 
 FROM_ATTRIBUTION = ["source_page", "author", "license", "license_url"]
 COLUMNS = ["file", "split", "class", "collected", "sha256", *FROM_ATTRIBUTION]
@@ -39,8 +39,8 @@ COLUMNS = ["file", "split", "class", "collected", "sha256", *FROM_ATTRIBUTION]
 def attributions(data: Path) -> dict[str, dict[str, str]]:
     """The rows of the classes' attribution.csv, by the photo's SHA-256."""
     found = {}
-    for name in class_folders(data / COLLECTED):
-        table = data / COLLECTED / name / ATTRIBUTION
+    for folder in class_folders(data / COLLECTED).values():
+        table = folder / ATTRIBUTION
         if table.exists():
             found |= {row["sha256"].lower(): row for row in read_csv(table, {"sha256", *FROM_ATTRIBUTION})}
     return found
@@ -50,14 +50,14 @@ def usable(data: Path) -> list[Photo]:
     """The collected photos that can be read; the others are named and counted.
 
     Raises:
-        TutorialError: there are not two classes, or one has no photos.
+        TutorialError: there are fewer than two classes.
     """
     names = class_folders(data / COLLECTED)
-    if len(names) != 2:
+    if len(names) < 2:
         listed = f" ({', '.join(names)})" if names else ""
         raise TutorialError(
-            f"{data / COLLECTED} has {len(names)} class folders{listed}, "
-            "and the tutorial tells exactly two classes apart: collect photos of two, or name another --data."
+            f"{data / COLLECTED} has {len(names)} class folders{listed}, and the tutorial tells two or more classes "
+            "apart: collect photos of two, or name another --data."
         )
     photos = inspect_photos(data, photo_files(data, COLLECTED))
     for photo in photos:
@@ -68,10 +68,10 @@ def usable(data: Path) -> list[Photo]:
 
 def main() -> None:
     """Split, then install both folders and the manifest."""
-    p = parser(str(__doc__))
+    p = parser(__doc__)
     data = project_path("data")
     text = "folder with collected/ (default: %(default)s)"
-    p.add_argument("--data", type=Path, metavar="DIR", default=data, help=text)
+    p.add_argument("--data", type=file_path, metavar="DIR", default=data, help=text)
     text = "photos of each class, or a fraction (default: %(default)s)"
     p.add_argument("--train", type=amount, metavar="N", default=1000, help=text)
     p.add_argument("--validation", type=amount, metavar="N", default=300, help=text)

@@ -4,9 +4,9 @@ import re
 import textwrap
 from dataclasses import dataclass
 
-from page import FONT, INK, WIDTH
+from page import FONT, INK, WIDTH, plt
 from tutorial.model_file import FILES
-from tutorial.plots import TRAIN_COLOR, VALIDATION_COLOR, plt
+from tutorial.plots import TRAIN_COLOR, VALIDATION_COLOR
 
 PUBLISHED = "published"
 MARKERS = {  # of a row: color, shape, label in the legend

@@ -28,12 +28,12 @@ from pathlib import Path
 import fine_tuning_VGG16_pt2 as part2
 import predict
 from drawing.drawn_cat import CLASSES, cat_number
-from page import FONT, WIDTH, check_suffix, save_page
-from tutorial.cli import PROJECT, TutorialError, echo, escape, parser, positive_int, project_path, run
+from page import FONT, WIDTH, check_suffix, plt, save_page
+from tutorial.cli import PROJECT, TutorialError, echo, escape, file_path, parser, positive_int, project_path, run
 from tutorial.imagenet_weights import SourceError, file_in_wheel
 from tutorial.images import RESAMPLING, open_photo, read_photo
 from tutorial.model_file import FILES, ModelInfo, read_info
-from tutorial.plots import VALIDATION_COLOR, Prediction, draw_curves, plt, save_predictions
+from tutorial.plots import VALIDATION_COLOR, Prediction, draw_curves, save_predictions
 from tutorial.recipes import DEFAULT, weights_dir
 
 import numpy as np
@@ -251,13 +251,17 @@ def explanation(args: argparse.Namespace) -> None:
 
 def parse() -> argparse.Namespace:
     """The command line."""
-    p = parser(str(__doc__))
+    p = parser(__doc__)
     choices = p.add_subparsers(metavar="PICTURE", required=True)
     flags = {
-        "--photo": {"type": Path, "metavar": "FILE", "help": "of this photo (default: Chelsea's, which is fetched)"},
-        "--weights": {"type": Path, "metavar": "FILE", "help": "of the model (default: the best there is)"},
+        "--photo": {
+            "type": file_path,
+            "metavar": "FILE",
+            "help": "of this photo (default: Chelsea's, which is fetched)",
+        },
+        "--weights": {"type": file_path, "metavar": "FILE", "help": "of the model (default: the best there is)"},
         "--weights-dir": {
-            "type": Path,
+            "type": file_path,
             "metavar": "DIR",
             "default": weights_dir(DEFAULT),
             "help": "where the three parts have saved (default: %(default)s)",
@@ -284,7 +288,7 @@ def parse() -> argparse.Namespace:
             one.add_argument(flag, **flags[flag])
         default = project_path("images") / f"{make.__name__}{suffix}"
         text = "the picture (default: %(default)s)"
-        one.add_argument("--save", type=Path, metavar="PICTURE", default=default, help=text)
+        one.add_argument("--save", type=file_path, metavar="PICTURE", default=default, help=text)
         one.set_defaults(make=make)
     return p.parse_args()
 

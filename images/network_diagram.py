@@ -4,9 +4,8 @@ import math
 import re
 
 from fine_tuning_VGG16_pt2 import top_model
-from page import INK, QUIET, SHOWN, WIDTH
+from page import INK, QUIET, SHOWN, WIDTH, plt
 from tutorial.backend import keras
-from tutorial.plots import plt
 
 from PIL import Image
 

@@ -5,9 +5,12 @@ from pathlib import Path
 
 from tutorial.cli import TutorialError
 from tutorial.files import atomic_write
-from tutorial.plots import plt
 
+import matplotlib
 from PIL import Image
+
+matplotlib.use("Agg")  # draws into files, also on a machine without a screen
+from matplotlib import pyplot as plt
 
 SHOWN = 830  # pixels across, on GitHub's page
 WIDTH = SHOWN / 96  # inches at a browser's 96 pixels: a font's size in the figure is its size on the page

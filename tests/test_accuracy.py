@@ -12,7 +12,7 @@ from conftest import paint
 from folds import link_folds, split_folds
 from report_page import Predictions, Run
 from tutorial.cli import TutorialError
-from tutorial.images import files_below
+from tutorial.dataset import find_photos
 from tutorial.model_file import FILES, ModelInfo, read_info
 
 import numpy as np
@@ -72,18 +72,20 @@ def copies(tmp_path) -> Path:
 def test_folds_keep_copies_together_and_every_photo_validates_once(copies, tmp_path):
     folders = link_folds(copies, tmp_path / "folds3", 3)
     assert folders == [tmp_path / f"folds3/fold{number}/data" for number in (1, 2, 3)]
-    photos = {path for split in ("train", "validation") for path in files_below(copies / split)}
+    photos = {path for split in ("train", "validation") for path in find_photos(copies / split).photos}
     photos.remove(copies / "train/tabby/broken.jpg")
     in_fold = {}
     for number, folder in enumerate(folders):
-        linked = {split: [link.resolve() for link in files_below(folder / split)] for split in ("train", "validation")}
+        linked = {
+            split: [link.resolve() for link in find_photos(folder / split).photos] for split in ("train", "validation")
+        }
         assert sorted(linked["train"] + linked["validation"]) == sorted(path.resolve() for path in photos)
         for photo in linked["validation"]:
             assert photo not in in_fold
             in_fold[photo] = number
         for split in ("train", "validation"):
             assert sorted(path.name for path in (folder / split).iterdir()) == ["calico", "tabby"]
-            for link in files_below(folder / split):  # each in the folder of its class
+            for link in find_photos(folder / split).photos:  # each in the folder of its class
                 assert link.relative_to(folder / split).parts[0] == link.resolve().parent.name
         assert not (folder / "test").exists()
     assert len(in_fold) == len(photos)

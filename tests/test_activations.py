@@ -7,8 +7,8 @@ from tutorial import files
 from tutorial.activations import bottleneck_features, cached_activations
 from tutorial.augmentation import AugmentedImages, Images, affine_matrices, affine_transform
 from tutorial.backend import keras, tf
+from tutorial.dataset import Photos
 from tutorial.imagenet_weights import imagenet_weights
-from tutorial.images import Photos
 from tutorial.vgg16 import attach_top, split_at_block5
 
 import numpy as np

@@ -1,7 +1,7 @@
 """Augmentation, against a bilinear transform written out in NumPy and hand-computed matrices."""
 
 from tutorial.augmentation import AugmentedImages, Images, affine_matrices, affine_transform, color_transform, one_hot
-from tutorial.images import Photos
+from tutorial.dataset import Photos
 
 import numpy as np
 import pytest

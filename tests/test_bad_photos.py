@@ -7,7 +7,8 @@ import shutil
 import bad_photos
 import report
 from conftest import paint, run, run_part
-from tutorial.images import PhotoError, files_below, load_images, open_photo
+from tutorial.dataset import find_photos, load_images
+from tutorial.images import PhotoError, open_photo
 from tutorial.model_file import FILES
 
 import numpy as np
@@ -31,7 +32,9 @@ def test_predict_has_one_line_for_each_file_and_needs_little_memory(trained, cor
     done = run("predict.py", folder, "--weights", trained.weights / FILES["small_convnet"][0], "--json", memory=MEMORY)
     assert done.returncode == 2 and done.stderr == ""
     found = {one["photo"]: one for one in map(json.loads, done.stdout.splitlines())}
-    assert set(found) == {str(path) for path in bad + odd + unknown} == {str(path) for path in files_below(folder)}
+    assert (
+        set(found) == {str(path) for path in bad + odd + unknown} == {str(path) for path in find_photos(folder).photos}
+    )
     assert [path.name for path in bad if "error" not in found[str(path)]] == []
     assert [path.name for path in odd if "class" not in found[str(path)]] == []
     for path in bad + unknown:
@@ -100,7 +103,7 @@ def test_what_is_no_file_at_all(trained, tmp_path):
     folder = tmp_path / "data" / "train" / "calico"
     for split in ("train", "validation"):
         shutil.copytree(trained.data / split, tmp_path / "data" / split)
-    count = len(files_below(folder))
+    count = len(find_photos(folder).photos)
     (folder / "cat.jpg").mkdir()
     (folder / "loop").symlink_to(folder)
     (folder / "loop.jpg").symlink_to(folder / "loop.jpg")

@@ -7,7 +7,7 @@ from drawing.cat_shape import POSES, random_pose
 from drawing.cat_surface import Camera, random_camera, surface
 from drawing.drawn_cat import draw_cat
 from drawing.fur import calico_coat, strands, tabby_coat
-from tutorial.images import find_images
+from tutorial.dataset import find_images
 
 import numpy as np
 import pytest

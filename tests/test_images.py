@@ -1,14 +1,18 @@
 """The loader, against Pillow used directly and hand-computed values; and data folders that it refuses."""
 
+import io
 import shutil
+import zlib
 
+import pictures
 from conftest import SHARED, draw, odd_photos
 from tutorial.cli import TutorialError
-from tutorial.images import PhotoError, caffe, files_below, load_images, open_photo, read_photo, rescale
+from tutorial.dataset import find_photos, load_images
+from tutorial.images import PhotoError, caffe, decode_photo, open_photo, read_photo, rescale
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageCms
 
 
 def save(tmp_path, image, name="photo.png", **options):
@@ -84,7 +88,7 @@ def test_exif_orientation(tmp_path, tag, corner):
 
 def test_every_odd_photo_is_read(tmp_path):
     odd_photos(tmp_path)
-    files = files_below(tmp_path)
+    files = find_photos(tmp_path).photos
     assert len(files) == 8
     for path in files:
         assert read_photo(path, 150).std() > 5, path  # a picture, not a blank
@@ -113,11 +117,11 @@ def test_a_picture_of_too_many_pixels_is_refused_before_it_is_decoded(tmp_path):
 
 
 def test_unreadable_photos_are_left_out_with_their_labels(tmp_path, capsys):
-    for split in ("train", "validation"):
+    for split, add in (("train", 0), ("validation", 5)):
         for k, name in enumerate(("a", "b")):
             (tmp_path / split / name).mkdir(parents=True)
             for i in range(3):
-                Image.new("L", (5, 5), 100 * k + 10 * i).save(tmp_path / split / name / f"{i}.png")
+                Image.new("L", (5, 5), 100 * k + 10 * i + add).save(tmp_path / split / name / f"{i}.png")
     (tmp_path / "train" / "a" / "1.png").write_bytes(b"")
     (tmp_path / "train" / "b" / ".hidden.png").write_bytes(b"")
     (tmp_path / "train" / "b" / "notes.txt").write_text("")
@@ -134,7 +138,10 @@ def test_unreadable_photos_are_left_out_with_their_labels(tmp_path, capsys):
 @pytest.mark.shared
 def test_every_real_photo_is_read():
     train, validation, _ = load_images(SHARED / "calico_tabby", 150)
-    files = files_below(SHARED / "calico_tabby" / "train") + files_below(SHARED / "calico_tabby" / "validation")
+    files = (
+        find_photos(SHARED / "calico_tabby" / "train").photos
+        + find_photos(SHARED / "calico_tabby" / "validation").photos
+    )
     assert len(train.images) + len(validation.images) == len(files)
 
 
@@ -177,3 +184,157 @@ def test_faulty_data_folders_get_one_sentence(tmp_path, fault):
         load_images(tmp_path / "data", 32)
     sentence = str(error.value).replace("\\", "/")
     assert "\n" not in sentence and all(word in sentence for word in named), sentence
+
+
+# ---- Pixels with their metadata ------------------------------------------------------------------
+
+
+def decode(content, size=None):
+    return np.asarray(decode_photo(content, "photo", size)).astype(int)
+
+
+def jpeg(image, **options):
+    image.save(out := io.BytesIO(), "JPEG", quality=95, subsampling=0, **options)
+    return out.getvalue()
+
+
+@pytest.fixture(scope="module")
+def soft():
+    """Soft random colors."""
+    colors = np.uint8(np.random.default_rng(5).integers(0, 256, (5, 7, 3)))
+    return Image.fromarray(colors).resize((48, 32), Image.Resampling.BICUBIC)
+
+
+def swapped_profile():
+    """sRGB's profile with red and blue exchanged: the names of their tags are."""
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    count = int.from_bytes(profile[128:132], "big")
+    table = profile[132 : 132 + 12 * count]
+    entries = [table[i : i + 12] for i in range(0, len(table), 12)]
+    names = {b"rXYZ": b"bXYZ", b"bXYZ": b"rXYZ", b"rTRC": b"bTRC", b"bTRC": b"rTRC"}
+    entries = [names.get(entry[:4], entry[:4]) + entry[4:] for entry in entries]
+    return profile[:132] + b"".join(entries) + profile[132 + 12 * count :]
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "P"])
+def test_colors_are_converted_by_the_profile(soft, mode):
+    """A photo stored with red and blue exchanged, and a profile that tells so, looks as before."""
+    stored = Image.fromarray(np.asarray(soft)[:, :, ::-1]).convert(mode)
+    stored.save(out := io.BytesIO(), "PNG", icc_profile=swapped_profile())
+    expected = np.asarray(stored.convert("RGB")).astype(int)[:, :, ::-1]
+    assert np.abs(decode(out.getvalue()) - expected).max() <= 3
+    assert np.abs(decode(out.getvalue(), 24) - decode(png8(soft) if mode != "P" else png8(expected), 24)).max() <= 6
+
+
+def png8(image):
+    image = image if isinstance(image, Image.Image) else Image.fromarray(np.uint8(image))
+    image.save(out := io.BytesIO(), "PNG")
+    return out.getvalue()
+
+
+def test_srgbs_own_profile_changes_no_bit_and_a_broken_one_is_ignored_with_a_word(soft, capsys):
+    plain = decode(jpeg(soft))
+    own = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    assert np.array_equal(decode(jpeg(soft, icc_profile=own)), plain)
+    assert capsys.readouterr().err == ""
+    for broken in (b"no profile", own[:200], own.replace(b"RGB ", b"CMYK", 1)):
+        assert np.array_equal(decode(jpeg(soft, icc_profile=broken)), plain)
+        assert "photo: its color profile is damaged" in capsys.readouterr().err
+
+
+def test_a_gray_photo_with_a_color_profile_stays_gray(soft):
+    gray = soft.convert("L")
+    seen = decode(jpeg(gray, icc_profile=swapped_profile()))
+    assert np.abs(seen - decode(jpeg(gray))).max() <= 2
+
+
+def test_lab_is_converted(soft):
+    lab = ImageCms.profileToProfile(
+        soft, ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB"), outputMode="LAB"
+    )
+    lab.save(out := io.BytesIO(), "TIFF")
+    assert np.abs(decode(out.getvalue()) - np.asarray(soft).astype(int)).mean() < 4
+
+
+RAMP = np.linspace(0, 4095, 24).reshape(4, 6).round().astype(int)  # 12 bits
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        pictures.gray_tiff(RAMP, bits=12),
+        pictures.gray_tiff(RAMP, t281=4095),  # MaxSampleValue
+        pictures.gray_tiff(RAMP << 4),
+        pictures.gray_tiff((4095 - RAMP) << 4, white_is_zero=True),
+        pictures.png(RAMP, (b"sBIT", b"\x0c")),
+        pictures.png(RAMP << 4, (b"sBIT", b"\x0c")),  # as the standard wants it
+        pictures.png(RAMP << 4),
+    ],
+)
+def test_grays_of_12_and_16_bits_are_scaled_by_what_is_white(content):
+    assert np.abs(decode(content)[:, :, 1] - RAMP / 4095 * 255).max() <= 1
+
+
+def test_what_cannot_be_scaled_is_refused():
+    with pytest.raises(PhotoError, match="has signed pixels: save it with 8 bits"):
+        decode(pictures.gray_tiff(RAMP - 2000, t339=2))
+    colors = np.stack([RAMP] * 3, axis=2)
+    with pytest.raises(PhotoError, match="has 12-bit colors in 16 bits: save it with 8 bits"):
+        decode(pictures.png(colors, (b"sBIT", b"\x0c\x0c\x0c")))
+    assert np.abs(decode(pictures.png(colors << 4, (b"sBIT", b"\x0c\x0c\x0c")))[:, :, 0] - RAMP / 4095 * 255).max() <= 1
+
+
+def test_a_thumbnail_is_not_taken_for_the_photo():
+    """As camera raw files have one first: the full picture is read, or the file is refused."""
+
+    def page(width, value, kind):
+        tags = {254: (kind,), 256: (width,), 257: (2,), 258: (8,), 259: (1,), 262: (1,), 277: (1,), 278: (2,)}
+        return tags, bytes([value]) * width * 2
+
+    assert decode(pictures.tiff(page(4, 9, 1), page(40, 200, 0))).shape == (2, 40, 3)
+    assert decode(pictures.tiff(page(4, 9, 0), page(40, 200, 0)))[0, 0, 0] == 9  # the first of several photos
+    with pytest.raises(PhotoError, match="camera raw file, or has only a thumbnail"):
+        decode(pictures.tiff(page(4, 9, 1)))
+
+
+def test_no_odd_exif_tag_sinks_a_photo(soft):
+    """Every type, with counts and values that make no sense, for tags that Pillow looks at; the photo is turned."""
+    upright = np.rot90(decode(jpeg(soft)), -1)
+    tried = 0
+    for tag in (254, 256, 258, 259, 271, 274, 282, 283, 296, 306, 700, 33432, 34665, 34853, 36864, 37500, 40962, 40965):
+        for kind in (0, *range(1, 14), 99):
+            for count, value in (
+                (0, bytes(4)),
+                (1, b"\6\0\0\0"),
+                (3, b"abc\0"),
+                (2**31, b"\xff" * 4),
+                (70000, b"\x08\0\0\0"),
+            ):
+                content = jpeg(soft, exif=pictures.exif((tag, kind, count, value)))
+                seen = decode(content)
+                tried += 1
+                if tag == 274:  # the orientation itself is odd
+                    assert sorted(seen.shape[:2]) == [32, 48]
+                else:
+                    assert np.array_equal(seen, upright), (tag, kind, count)
+    assert tried == 18 * 15 * 5
+
+
+def test_no_odd_png_or_jpeg_metadata_sinks_a_photo(soft):
+    pixels = np.asarray(soft).astype(int) * 257
+    plain = decode(pictures.png(pixels))
+    for chunk in (
+        (b"tEXt", b"\xff" * 99),
+        (b"zTXt", b"a\0\0no zlib"),
+        (b"iTXt", b"a\0\1\0\0\0x"),
+        (b"eXIf", b"MM\0*\xff"),
+    ):
+        assert np.array_equal(decode(pictures.png(pixels, chunk)), plain), chunk
+    bomb = b"a\0\0" + zlib.compress(bytes(200_000_000))
+    assert np.array_equal(decode(pictures.png(pixels, (b"zTXt", bomb))), plain)
+    damaged = bytearray(pictures.png(pixels, (b"tEXt", b"a\0b")))
+    damaged[damaged.index(b"tEXt") + 4] ^= 1  # its checksum is wrong now
+    assert np.array_equal(decode(bytes(damaged)), plain)
+    whole = jpeg(soft)
+    for segment in (b"\xff\xe1\0\x08Exif\0\0", b"\xff\xe2\0\x10MPF\0II*\0\xff\xff\xff\xff", b"\xff\xed\0\x06abcd"):
+        assert np.array_equal(decode(whole[:2] + segment + whole[2:]), decode(whole)), segment

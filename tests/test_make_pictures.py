@@ -12,15 +12,16 @@ import make_pictures
 import page
 from conftest import MODELS, PROJECT, index_answers, only_index, run, serve_wheel
 from drawing.drawn_cat import draw_cat
+from page import plt
 from tutorial import plots
 from tutorial.backend import keras
 from tutorial.cli import TutorialError
 from tutorial.model_file import FILES, ModelInfo
-from tutorial.plots import plt
 
 import h5py
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 from PIL import Image
 
@@ -168,7 +169,7 @@ def writing(monkeypatch) -> Writing:
         draw(self, renderer)
 
     def save(figure: plt.Figure, path: Path) -> None:
-        figure.canvas.draw()  # the layout settles
+        FigureCanvasAgg(figure).draw()  # the layout settles
         found.clear()
         monkeypatch.setattr(Text, "draw", note)
         figure.canvas.draw()

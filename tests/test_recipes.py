@@ -9,8 +9,9 @@ from predict import load_network
 from report import tensors
 from tutorial.augmentation import Features
 from tutorial.backend import keras
+from tutorial.dataset import Photos, load_images
 from tutorial.imagenet_weights import LAYERS, imagenet_weights, read_tensors
-from tutorial.images import Photos, load_images, read_photo
+from tutorial.images import read_photo
 from tutorial.model_file import FILES, read_info
 from tutorial.training import accuracy, adamw, class_weights
 

@@ -1,16 +1,18 @@
 """Compare the trained models.
 
-python tools/compare.py                 the scores of each part when it was trained
-python tools/compare.py photo.jpg       and each model's prediction for one photo
+python tools/compare.py                                the scores of each part when it was trained
+python tools/compare.py photo.jpg                      and each model's prediction for one photo
+python tools/compare.py folder --save picture.png      for the first photo in a folder; and as a picture
 """
 
 import sys
-from pathlib import Path
 
 from predict import TrainedModel
-from tutorial.cli import TutorialError, echo, parser, run
+from tutorial.cli import TutorialError, echo, file_path, parser, run
+from tutorial.dataset import find_photos
 from tutorial.images import open_photo, read_photo
 from tutorial.model_file import FILES
+from tutorial.plots import Prediction, check_picture_name, save_predictions
 from tutorial.recipes import DEFAULT, pretrained_dir, weights_dir
 
 ROW = "{:20}  {:8}  {:>6}  {:>11}  {:>7}  {:>10}  {:>6}  {:>7}  {}"
@@ -18,33 +20,42 @@ ROW = "{:20}  {:8}  {:>6}  {:>11}  {:>7}  {:>10}  {:>6}  {:>7}  {}"
 
 def main() -> None:
     """Print the table."""
-    p = parser(str(__doc__))
-    p.add_argument("photo", nargs="?", type=Path, metavar="PHOTO", help="a photo for each model")
+    p = parser(__doc__)
+    p.add_argument("photo", nargs="?", type=file_path, metavar="PHOTO", help="a photo for each model, or its folder")
     own = weights_dir(DEFAULT)
     text = f"folder of weights files (default: {own} and the recipes' folders in it)"
-    p.add_argument("--weights-dir", type=Path, metavar="DIR", help=text)
+    p.add_argument("--weights-dir", type=file_path, metavar="DIR", help=text)
+    p.add_argument("--save", type=file_path, metavar="PICTURE", help="write the predictions as a picture")
     args = p.parse_args()
     folders = [args.weights_dir] if args.weights_dir else [own, *sorted(set(own.glob("*/")) - {pretrained_dir()})]
     found = [path for folder in folders for name, _ in FILES.values() if (path := folder / name).exists()]
     if not found:
         raise TutorialError(f"there is no trained model in {folders[0]}: run the parts first.")
-    if args.photo:
-        open_photo(args.photo)  # an error comes before the table
+    if args.save:
+        check_picture_name(args.save)
+    # A photo that cannot be read gets its sentence before the table
+    path = next(iter(find_photos(args.photo).photos), args.photo) if args.photo else None
+    photo = open_photo(path) if path else None
 
-    print(ROW.format("model", "recipe", "epochs", "photos", "train", "validation", "test", "minutes", args.photo or ""))
-    for path in found:
-        model = TrainedModel(path)
+    shown = []
+    echo(ROW.format("model", "recipe", "epochs", "photos", "train", "validation", "test", "minutes", path or ""))
+    for weights in found:
+        model = TrainedModel(weights)
         info = model.info
         counts = " + ".join(str(sum(info.photos.get(split, {}).values())) for split in ("train", "validation"))
         scores = [info.scores.get(f"{split}accuracy") for split in ("", "val_", "test_")]
         accuracies = ["-" if score is None else f"{score:.1%}" for score in scores]
         predicted = ""
-        if args.photo:
-            [probabilities], _ = model.predict([read_photo(args.photo, info.image_size)])
+        if path and photo:
+            [probabilities], _ = model.predict([read_photo(path, info.image_size)])
             predicted = "{} ({:.1%})".format(*info.best_class(probabilities))
+            shown.append(Prediction(photo, predicted, f"{info.model}, {info.recipe} recipe"))
         cells = info.model, info.recipe, info.settings.get("epochs", "-"), counts, *accuracies, f"{info.minutes:.1f}"
         echo(ROW.format(*cells, predicted))
     print("photos: training + validation; train: accuracy during the last epoch, on augmented photos in parts 1 and 3")
+    if args.save and shown:
+        save_predictions(shown, args.save)
+        echo(f"saved {args.save}")
 
 
 if __name__ == "__main__":

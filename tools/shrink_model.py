@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from predict import load_network
-from tutorial.cli import TutorialError, echo, parser, run
+from tutorial.cli import TutorialError, echo, file_path, parser, run
 from tutorial.files import atomic_write
 from tutorial.model_file import FILES, read_detector, read_info, save_weights
 
@@ -65,9 +65,9 @@ def _copy(target: h5py.File, name: str, item: h5py.Group | h5py.Dataset) -> None
 
 def main() -> None:
     """Shrink one file."""
-    p = parser(str(__doc__))
-    p.add_argument("weights", type=Path, metavar="FILE", help="weights of part 1 or 3")
-    p.add_argument("folder", type=Path, metavar="DIR", help="where to save it, under the same name")
+    p = parser(__doc__)
+    p.add_argument("weights", type=file_path, metavar="FILE", help="weights of part 1 or 3")
+    p.add_argument("folder", type=file_path, metavar="DIR", help="where to save it, under the same name")
     args = p.parse_args()
     target = shrink(args.weights, args.folder)
     sizes = [path.stat().st_size / 1e6 for path in (target, args.weights)]

@@ -1,7 +1,15 @@
 """What the parts share: photos in, networks, ImageNet weights, training, saved files, pictures."""
 
 import importlib.util
+import os
 import sys
+
+for descriptor in range(3):  # a standard stream that is closed: the next file that is opened would take its place
+    try:
+        os.fstat(descriptor)
+    except OSError:
+        os.open(os.devnull, os.O_RDWR)
+sys.stdout, sys.stderr = (stream or open(os.devnull, "w") for stream in (sys.stdout, sys.stderr))  # noqa: SIM115
 
 # The likeliest stumble of all, a new terminal, gets a sentence; the check takes no time.
 if any(importlib.util.find_spec(name) is None for name in ("numpy", "PIL", "h5py")):

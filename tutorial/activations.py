@@ -17,8 +17,9 @@ from pathlib import Path
 from tutorial.augmentation import AugmentedImages, Features, Images
 from tutorial.backend import keras, tf
 from tutorial.cli import ProgressBar, duration, echo
+from tutorial.dataset import Photos
 from tutorial.files import atomic_write, has_room
-from tutorial.images import INFERENCE_BATCH, Photos
+from tutorial.images import INFERENCE_BATCH
 from tutorial.vgg16 import feature_extractors
 
 import numpy as np

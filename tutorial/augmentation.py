@@ -12,8 +12,9 @@ from pathlib import Path
 
 from tutorial.backend import keras
 from tutorial.cli import echo
+from tutorial.dataset import Photos
 from tutorial.files import atomic_write
-from tutorial.images import PREPROCESSING, Photos
+from tutorial.images import PREPROCESSING
 from tutorial.plots import save_contact_sheet
 
 import numpy as np

@@ -22,9 +22,15 @@ gc.disable()  # the import makes tens of thousands of objects that stay: there i
 hide_sklearn = "sklearn" not in sys.modules  # Keras would import it, where it is installed, for wrappers not used here
 if hide_sklearn:
     sys.modules["sklearn"] = None  # type: ignore[assignment]
-with silent_libraries():  # the notices come from C++, before any Python setting reaches it
-    import keras
-    import tensorflow as tf
+for name in ("KERAS_MAX_EPOCHS", "KERAS_MAX_STEPS_PER_EPOCH"):  # they would end every fit early
+    os.environ.pop(name, None)
+try:
+    with silent_libraries():  # the notices come from C++, before any Python setting reaches it
+        import keras
+        import tensorflow as tf
+except (AssertionError, ValueError) as error:  # settings of an old version of Keras
+    print(f"error: Keras cannot be loaded with the settings in its keras.json ({error}): remove it.", file=sys.stderr)
+    sys.exit(2)
 if hide_sklearn:
     del sys.modules["sklearn"]
 gc.freeze()  # what exists now is not examined again
@@ -33,5 +39,6 @@ gc.enable()
 tf.get_logger().setLevel("ERROR")  # its warnings are about speed where a network is called once
 keras.config.set_image_data_format("channels_last")  # whatever is in the reader's ~/.keras/keras.json
 keras.config.set_floatx("float32")
+keras.config.set_epsilon(1e-7)
 
 __all__ = ["keras", "tf"]

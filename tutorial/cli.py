@@ -1,6 +1,7 @@
 """What every script shares: one-sentence errors, flags, printed lines and the progress bar."""
 
 import argparse
+import errno
 import io
 import math
 import os
@@ -8,9 +9,10 @@ import shlex
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+JOINERS = "\u200c\u200d"  # Persian and other scripts, and emoji, are written with them
 PROJECT = Path(__file__).resolve().parent.parent
 
 
@@ -46,16 +48,29 @@ seed_number = number_type("seed (0 to 4294967295)", 0, 2**32 - 1)  # NumPy's ran
 probability = number_type("probability (0 to 1)", 0, 1, float)
 
 
-def parser(doc: str) -> argparse.ArgumentParser:
+def file_path(text: str) -> Path:
+    """An argparse type: a path; ``~`` is the home folder, which not every shell replaces after an equals sign."""
+    path = os.path.expanduser(text)
+    if path.startswith("~"):
+        raise ValueError(text)
+    return Path(path)
+
+
+file_path.__name__ = "path (~ must be followed by / or a user's name)"
+
+
+def parser(doc: str | None) -> argparse.ArgumentParser:
     """An argument parser whose ``--help`` begins with the script's docstring, examples included."""
     return argparse.ArgumentParser(
-        description=doc.replace("%", "%%"), formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+        description=(doc or "").replace("%", "%%"),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
 
 
 def escape(text: object) -> str:
     """The text with its control characters escaped, so that no file name or file content can drive the terminal."""
-    return "".join(one if one.isprintable() or one == "\u200d" else repr(one)[1:-1] for one in str(text))
+    return "".join(one if one.isprintable() or one in JOINERS else repr(one)[1:-1] for one in str(text))
 
 
 def echo(text: object) -> None:
@@ -70,12 +85,15 @@ def run(main: Callable[[], int | None], resumable: bool = False) -> int:
         main: the script's.
         resumable: whether the same command resumes what was interrupted.
     """
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # a file name the terminal cannot show must not end the run
+    streams = [stream for stream in (sys.stdout, sys.stderr) if isinstance(stream, io.TextIOWrapper)]
+    errors = [stream.errors for stream in streams]
+    for stream in streams:
+        stream.reconfigure(errors="backslashreplace")  # a file name the terminal cannot show must not end the run
     try:
         try:
-            return main() or 0
+            status = main() or 0
+            sys.stdout.flush()
+            return status
         finally:
             if ProgressBar.current:  # it hides the cursor
                 ProgressBar.current.close()
@@ -83,9 +101,13 @@ def run(main: Callable[[], int | None], resumable: bool = False) -> int:
         sys.stdout.flush()
         print(f"error: {escape(error)}", file=sys.stderr)
         return 2
-    except BrokenPipeError:  # the reader of the output, such as "head", has ended
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+    except OSError as error:
+        if error.errno not in (errno.EPIPE, errno.ENOSPC):
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes it again at its end
+        if error.errno == errno.ENOSPC:  # else: the reader of the output, such as "head", has ended
+            print(f"error: the output could not be written ({error.strerror}): make room.", file=sys.stderr)
+        return 2 if error.errno == errno.ENOSPC else 1
     except Exception as error:
         if not isinstance(error, MemoryError) and type(error).__name__ != "ResourceExhaustedError":  # TensorFlow's
             raise
@@ -96,7 +118,13 @@ def run(main: Callable[[], int | None], resumable: bool = False) -> int:
         how = f"; the same command resumes: {command}" if resumable else "."
         print(f"\nstopped{escape(how)}", file=sys.stderr, flush=True)
         sys.stdout.flush()
-        os._exit(130)  # at once: Python would wait for threads that are still busy with a batch
+        if "ipykernel" not in sys.modules:  # in a notebook the process is not ours
+            os._exit(130)  # at once: Python would wait for threads that are still busy with a batch
+        return 130
+    finally:
+        for stream, before in zip(streams, errors, strict=True):
+            with suppress(OSError):
+                stream.reconfigure(errors=before)
 
 
 @contextmanager

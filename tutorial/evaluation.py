@@ -18,7 +18,8 @@ from tutorial.calibration import (
 )
 from tutorial.checkpoint import Checkpoint
 from tutorial.cli import ProgressBar, duration, echo
-from tutorial.images import INFERENCE_BATCH, PREPROCESSING, Photos
+from tutorial.dataset import Photos
+from tutorial.images import INFERENCE_BATCH, PREPROCESSING
 from tutorial.model_file import ModelInfo, save_weights
 from tutorial.out_of_distribution import fit_detector
 from tutorial.plots import save_history_plot, save_reliability_plot
@@ -170,6 +171,7 @@ def save_model(
         offsets=results.offsets,
         rejection_threshold=results.threshold,
     )
-    save_weights(model, path, info, None if features is None else fit_detector(features, train.labels))
+    detector = None if features is None else fit_detector(features, train.labels)
+    save_weights(model, path, info, detector, train.digests)
     checkpoint.remove()
     echo(f"saved {path}, {table.name} and {plot.name} after {duration(60 * minutes)}")

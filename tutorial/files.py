@@ -15,7 +15,7 @@ from tutorial.cli import TutorialError, echo
 RESERVE = 200e6  # bytes of disk that are left free
 TEMPORARY = ".tmp-tutorial-"  # how the name of a file begins that is not complete yet
 LOCK = ".lock"
-_locks: list[BinaryIO] = []  # open files: the system releases the lock however the process ends
+_locks: dict[Path, BinaryIO] = {}  # open files: the system releases the lock however the process ends
 
 
 @contextmanager
@@ -48,6 +48,8 @@ def lock(folder: Path) -> None:
     Raises:
         TutorialError: another run is using the folder, or it cannot be written to.
     """
+    if folder.resolve() in _locks:  # by this process: a part that runs again in a notebook
+        return
     try:
         folder.mkdir(parents=True, exist_ok=True)
         file = open(folder / LOCK, "ab")  # noqa: SIM115, it stays open
@@ -55,7 +57,7 @@ def lock(folder: Path) -> None:
         raise TutorialError(f"{folder} cannot be written to ({error.strerror}): name another --weights-dir.") from None
     if not _acquire(file):
         raise TutorialError(f"another run is using {folder}: wait until it finishes, or name another --weights-dir.")
-    _locks.append(file)
+    _locks[folder.resolve()] = file
     for path in folder.rglob(f"{TEMPORARY}*"):
         if next(above for above in path.parents if (above / LOCK).exists()) == folder:  # not in another run's folder
             path.unlink(missing_ok=True)

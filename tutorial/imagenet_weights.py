@@ -261,7 +261,7 @@ class ImageNetClassifier:
 
 def main() -> None:
     """Fetch the weights now."""
-    parser(str(__doc__)).parse_args()
+    parser(__doc__).parse_args()
     imagenet_weights()
     print("VGG16's ImageNet weights are ready")
 

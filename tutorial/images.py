@@ -1,23 +1,28 @@
-"""Photos: which files there are, and the one loader that decodes them.
+"""The one loader that decodes photos.
 
 Training, evaluation and predict.py all read photos through :func:`read_photo`, so the same file gives the same pixels
-everywhere.
+everywhere. What a file's name or metadata claims does not matter: its content decides.
 """
 
+import hashlib
 import os
+import stat
+import sys
 import threading
 import warnings
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from contextlib import contextmanager, suppress
+from functools import lru_cache
+from io import BytesIO
 from pathlib import Path
+from typing import Any, Literal
 
-from tutorial.cli import ProgressBar, TutorialError, echo, silent_libraries
+from tutorial.cli import TutorialError, escape, silent_libraries
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageCms, TiffTags
 
 # The blog post's loader takes the nearest pixel and discards the others: sharp, but a 12-megapixel phone photo becomes
 # noise. Lanczos averages over the pixels it replaces and is as sharp; a softer filter costs part 2 about a point of
@@ -26,8 +31,31 @@ RESAMPLING = Image.Resampling.LANCZOS
 INFERENCE_BATCH = 8  # photos at a time through a network: larger batches are no faster and take more memory
 PREFETCH = 64  # photos that are decoded ahead
 LARGE = 20e6  # pixels of a photo that is decoded alone, so that memory stays small
-MAX_UNREADABLE = 0.25  # share of a split's files; beyond that, something is wrong with the folder
+MAX_BYTES = 500_000_000  # of a photo's file
 READERS = min(8, (os.cpu_count() or 1) + 1)  # threads: Pillow decodes outside Python's lock
+
+# Formats of photos; Pillow also reads formats that are programs (EPS), documents or video. HEIC needs pillow-heif.
+FORMATS = ["AVIF", "BMP", "DIB", "GIF", "HEIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP"]
+with suppress(ImportError):
+    import pillow_heif
+
+    pillow_heif.register_heif_opener()
+SUFFIXES = {suffix for suffix, kind in Image.registered_extensions().items() if kind in [*FORMATS, "MPO"]}
+FORMATS = [kind for kind in FORMATS if kind in Image.OPEN]
+REMEDY = {  # what can be done about photos in formats that are not read
+    "HEIC": "install pillow-heif, or convert them to JPEG",
+    "JPEG XL": "convert them to JPEG",
+    "camera raw": "export them as JPEG",
+}
+HEIC = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"}  # ISO 23008-12
+RAW = (b"FUJIFILMCCD-RAW", b"IIRO", b"IIRS", b"MMOR", b"IIU\0", b"FOVb")  # Fujifilm, Olympus, Panasonic, Sigma
+ORIENTATIONS = {  # EXIF's tag 274, and what turns such a photo upright
+    2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}  # fmt: skip
+SRGB = ImageCms.createProfile("sRGB")
+LAB = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
 
 _alone = threading.Lock()
 
@@ -36,160 +64,72 @@ class PhotoError(TutorialError):
     """A file that cannot be read as a photo."""
 
 
-@dataclass(frozen=True)
-class Photos:
-    """The photos of ``train``, ``validation`` or ``test``, sorted by class, then by name."""
-
-    folder: Path
-    class_names: tuple[str, ...]  # alphabetical: the order of the network's outputs
-    paths: list[Path]
-    labels: np.ndarray  # float32, (n,): 0.0 for the first class, 1.0 for the second ...
-    images: np.ndarray = field(default_factory=lambda: np.empty(0, np.uint8))  # (n, size, size, 3), by load_images
-
-    def counts(self) -> dict[str, int]:
-        """How many photos there are of each class."""
-        return {name: int(np.sum(self.labels == label)) for label, name in enumerate(self.class_names)}
-
-    def only(self, keep: list[int]) -> "Photos":
-        """These photos alone, by their positions; without their pixels."""
-        return replace(
-            self, paths=[self.paths[i] for i in keep], labels=self.labels[keep], images=np.empty(0, np.uint8)
-        )
-
-
-def photo_suffixes() -> set[str]:
-    """The file suffixes that Pillow can read, lower case with the dot."""
-    return {suffix for suffix, kind in Image.registered_extensions().items() if kind in Image.OPEN}
-
-
-def files_below(folder: Path) -> list[Path]:
-    """The files anywhere below ``folder`` that are photos by their suffix; hidden ones are left out."""
-    suffixes = photo_suffixes()
-    found = []
-    for place, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        found += [
-            Path(place, name)
-            for name in sorted(names)
-            if not name.startswith(".") and os.path.splitext(name)[1].lower() in suffixes
-        ]
-    return found
-
-
-def class_folders(folder: Path) -> list[str]:
-    """The names of the class folders in a folder, sorted; hidden ones are left out, and none if it does not exist."""
-    if not folder.is_dir():
-        return []
-    return sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
-
-
-def _find_split(data: Path, split: str) -> Photos:
-    folder = data / split
-    if not folder.is_dir():
-        raise TutorialError(
-            f"there is no folder {folder}: put the photos into {data}/train/<class>/ and {data}/validation/<class>/, "
-            "or name their folder with --data."
-        )
-    names = class_folders(folder)
-    for name in names:
-        if not name.isprintable():
-            raise TutorialError(
-                f"{folder} has a class folder {name!r}: its name contains non-printable characters: rename it."
-            )
-    if len(names) < 2:
-        found = f"has one class folder ({names[0]})" if names else "has no class folders"
-        raise TutorialError(
-            f"{folder} {found}, and the tutorial tells two or more classes apart: "
-            "make one folder of photos for each of them."
-        )
-    per_class = [files_below(folder / name) for name in names]
-    for name, paths in zip(names, per_class, strict=True):
-        if not paths:
-            raise TutorialError(f"{folder / name} has no photos in it: add some, at least one for each class.")
-    labels = np.repeat(np.arange(len(names), dtype=np.float32), [len(paths) for paths in per_class])
-    return Photos(folder, tuple(names), [path for paths in per_class for path in paths], labels)
-
-
-def find_images(data: Path) -> list[Photos]:
-    """The photos of a data folder, not decoded: training, validation, and test where there is a folder of that name.
-
-    Args:
-        data: a folder with ``train/<class>/``, ``validation/<class>/`` and perhaps ``test/<class>/``, the same two or
-            more classes in each.
+def read_file(path: str | Path) -> bytes:
+    """The bytes of a file that may be a photo.
 
     Raises:
-        TutorialError: a folder is missing or empty, there are fewer than two classes, or the splits differ in them.
+        PhotoError: it does not exist, is no regular file, may not be read, or is too large.
     """
-    names = ["train", "validation"] + ["test"] * (data / "test").is_dir()
-    train, *others = splits = [_find_split(data, name) for name in names]
-    for other in others:
-        if train.class_names != other.class_names:
-            raise TutorialError(
-                f"{train.folder} has the classes {', '.join(train.class_names)} but {other.folder} has "
-                f"{', '.join(other.class_names)}: give both the same folder names."
-            )
-    return splits
+    try:
+        info = os.stat(path)
+        if stat.S_ISDIR(info.st_mode):
+            raise PhotoError(f"{path} is a folder with no photos in it.")
+        if not stat.S_ISREG(info.st_mode):  # a pipe, which nobody may ever write to
+            raise PhotoError(f"{path} is not a file.")
+        if info.st_size > MAX_BYTES:
+            raise PhotoError(f"{path} has {info.st_size / 1e6:,.0f} MB, more than any photo: remove it.")
+        with open(path, "rb") as file:
+            return file.read()
+    except FileNotFoundError:
+        link = os.path.islink(path)
+        raise PhotoError(f"{path} {'is a link to a file that does' if link else 'does'} not exist.") from None
+    except PermissionError:
+        raise PhotoError(f"{path} may not be read: check its permissions.") from None
+    except (OSError, ValueError) as error:
+        raise PhotoError(f"{path} cannot be read ({getattr(error, 'strerror', None) or error}).") from None
 
 
-def load_images(data: Path, image_size: int) -> tuple[Photos, Photos, Photos | None]:
-    """Find and decode the photos of a data folder; files that cannot be read are named, counted and left out.
+def unread_format(head: bytes) -> str:
+    """The format of a photo that is not read, a key of REMEDY, by its file's first 32 bytes; "" for others."""
+    brand = head[8:12] if head[4:8] == b"ftyp" else b""
+    if brand in HEIC:
+        return "HEIC"
+    if head.startswith(b"\xff\x0a") or head[4:12] == b"JXL \r\n\x87\n":
+        return "JPEG XL"
+    return "camera raw" if brand == b"crx " or head.startswith(RAW) else ""
+
+
+def decode_photo(content: bytes, path: str | Path, image_size: int | None = None) -> Image.Image:
+    """A photo from the bytes of its file: decoded completely, upright, in 8-bit sRGB, transparency on white.
 
     Args:
-        data: see :func:`find_images`.
-        image_size: height and width in pixels; photos are resized to a square, as in the blog post.
-
-    Returns:
-        Training, validation and test photos with their ``images``, uint8 (n, image_size, image_size, 3); None where
-        there is no test folder. Test photos are for a model that is finished: they choose nothing.
+        content: from :func:`read_file`.
+        path: of the file, for errors.
+        image_size: height and width in pixels to which the photo is resized; its own size without.
 
     Raises:
-        TutorialError: see :func:`find_images`; or no photo of a class, or too few of a split, can be read.
+        PhotoError: it is not a photo, is truncated, has too many pixels or pixels of an unknown meaning.
     """
-    splits = find_images(data)
-    for split in splits:
-        echo(f"{split.folder}: {', '.join(f'{count} {name}' for name, count in split.counts().items())}")
-    train, validation, *test = (_decode(split, image_size) for split in splits)
-    return train, validation, test[0] if test else None
-
-
-def _decode(photos: Photos, image_size: int) -> Photos:
-    images = np.empty((len(photos.paths), image_size, image_size, 3), np.uint8)
-    kept: list[int] = []
-    progress = ProgressBar(f"reading {photos.folder.name}", len(photos.paths))
-    for i, image in enumerate(read_many(photos.paths, image_size)):
-        if isinstance(image, PhotoError):
-            echo(f"left out: {image}")
-        else:
-            images[len(kept)] = image
-            kept.append(i)
-        progress.update(i + 1)
-    progress.close()
-    readable = photos.only(kept)
-    for name, count in readable.counts().items():
-        if count == 0:
-            raise TutorialError(f"no photo in {photos.folder / name} can be read: replace them with photos that open.")
-    left_out = len(photos.paths) - len(kept)
-    if left_out > MAX_UNREADABLE * len(photos.paths):
-        raise TutorialError(
-            f"{left_out} of {len(photos.paths)} files in {photos.folder} cannot be read, more than "
-            f"{MAX_UNREADABLE:.0%}: something is wrong with this folder, so remove or replace them."
-        )
-    if left_out:
-        echo(f"{left_out} of {len(photos.paths)} files in {photos.folder} were left out")
-    return replace(readable, images=images[: len(kept)])
-
-
-def _to_rgb(image: Image.Image) -> Image.Image:
-    """Any Pillow mode as 8-bit RGB: 16-bit is scaled rather than clipped, transparency is laid on white."""
-    if image.mode.startswith("I") or image.mode == "F":  # 16- and 32-bit grayscale
-        levels = np.asarray(image, np.float64)
-        top = 65535.0 if image.mode.startswith("I") else 1.0
-        top = top if np.nanmax(levels) <= top else float(np.nanmax(levels))
-        image = Image.fromarray(np.uint8(np.clip(np.nan_to_num(levels) * (255.0 / top), 0, 255).round()))
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return image if image.mode == "RGB" else image.convert("RGB")
+    try:
+        try:
+            return _decode(content, path, image_size)
+        except Exception as error:
+            if isinstance(error, PhotoError | Image.DecompressionBombError):
+                raise
+            with suppress(Exception):
+                return _decode(_without_metadata(content), path, image_size)
+            raise
+    except PhotoError as error:
+        raise PhotoError(f"{path} {error}") from None
+    except Image.UnidentifiedImageError:
+        if kind := unread_format(content[:32]):
+            raise PhotoError(f"{path} is a photo in {kind} format: {REMEDY[kind].replace('them', 'it')}.") from None
+        raise PhotoError(f"{path} is not a photo that Pillow can read.") from None
+    except Image.DecompressionBombError:
+        most = 2 * (Image.MAX_IMAGE_PIXELS or 0) / 1e6
+        raise PhotoError(f"{path} has too many pixels, more than {most:.0f} million: save it smaller.") from None
+    except Exception as error:  # each of Pillow's decoders raises errors of its own for broken data
+        raise PhotoError(f"{path} is broken or truncated ({error}).") from None
 
 
 @contextmanager
@@ -205,61 +145,122 @@ def _decoding(image: Image.Image) -> Iterator[None]:
         yield
 
 
-def open_photo(path: str | Path, image_size: int | None = None) -> Image.Image:
-    """One photo, decoded completely, rotated upright by its EXIF orientation, as 8-bit RGB.
+def _go_to_full_size(image: Image.Image) -> None:
+    """Go to a TIFF's first page that is no thumbnail."""
+    page = 0
+    while image.format == "TIFF" and _tag(image, "NewSubfileType")[0] & 1:
+        page += 1
+        try:
+            image.seek(page)
+        except EOFError:
+            raise PhotoError("is a camera raw file, or has only a thumbnail: export it as JPEG.") from None
 
-    Args:
-        path: a file in any format that Pillow reads.
-        image_size: height and width in pixels to which the photo is resized; its own size without.
 
-    Raises:
-        PhotoError: the file does not exist, is not a photo, is truncated, or is too large to be one.
-    """
-    if os.path.isdir(path):
-        raise PhotoError(f"{path} is a folder with no photos in it.")
-    if os.path.exists(path) and not os.path.isfile(path):  # a pipe, which nobody may ever write to
-        raise PhotoError(f"{path} is not a file.")
+def _orientation(image: Image.Image) -> int:
+    """EXIF's orientation, 1 to 8, read whatever is wrong with other tags; 1 where there is none."""
+    exif = image.info.get("exif", b"").removeprefix(b"Exif\0\0")
+    order: Literal["little", "big"] = "little" if exif[:2] == b"II" else "big"
+    start = int.from_bytes(exif[4:8], order)
+    for place in range(start + 2, start + 2 + 12 * int.from_bytes(exif[start : start + 2], order), 12):
+        tag, kind = (int.from_bytes(exif[place + i : place + i + 2], order) for i in (0, 2))
+        if tag == 274:
+            return int.from_bytes(exif[place + 8 : place + 8 + {1: 1, 3: 2, 4: 4}.get(kind, 0)], order)
+    with suppress(Exception):  # in other metadata, such as XMP
+        return int(image.getexif().get(274, 1))
+    return 1
+
+
+def _to_8_bits(image: Image.Image, content: bytes) -> Image.Image:
+    """Any Pillow mode as L, RGB, CMYK or LAB: more bits are scaled, not clipped, and transparency is laid on white."""
+    bits, inverted = 16, False
+    if image.format == "TIFF":
+        if 2 in _tag(image, "SampleFormat"):
+            raise PhotoError("has signed pixels: save it with 8 bits.")
+        bits = max(_tag(image, "MaxSampleValue")).bit_length() or max(_tag(image, "BitsPerSample"))
+        inverted = _tag(image, "PhotometricInterpretation") == (0,)  # white is zero
+    elif image.format == "PNG":
+        bits = _significant_bits(content)
+    if image.mode.startswith("I") or image.mode == "F":  # grayscale of more than 8 bits
+        levels = np.nan_to_num(np.asarray(image, np.float64))
+        white = [1.0] if image.mode == "F" else [2.0**bits - 1] * (bits < 16) + [65535.0]
+        top = next((level for level in white if levels.max() <= level), levels.max())
+        levels = np.clip(levels * (255.0 / top), 0, 255).round()
+        image = Image.fromarray(np.uint8(255 - levels if inverted else levels))
+    elif 8 < bits < 16 and np.max(image.convert("RGB").getextrema()) <= 2**bits - 1 >> 8:
+        raise PhotoError(f"has {bits}-bit colors in 16 bits: save it with 8 bits.")
+    if image.has_transparency_data:
+        gray, image = image.mode == "LA", image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("L" if gray else "RGB")
+    return image if image.mode in ("L", "RGB", "CMYK", "LAB") else image.convert("RGB")
+
+
+def _significant_bits(png: bytes) -> int:
+    """The bits of a PNG's samples, by its sBIT chunk if it has one."""
+    place, bits = 8, png[24]
+    while (kind := png[place + 4 : place + 8]) not in (b"IDAT", b""):
+        length = int.from_bytes(png[place : place + 4], "big")
+        if kind == b"sBIT":
+            bits = max(png[place + 8 : place + 8 + length])
+        place += 12 + length
+    return bits
+
+
+def _to_srgb(photo: Image.Image, profile: bytes | None, path: str | Path) -> Image.Image:
+    """The photo as RGB, its colors by its color profile if it has one."""
+    if photo.mode == "LAB":
+        profile = profile or LAB
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow warns about odd EXIF and big photos, and reads them all the same
-            with Image.open(path) as image, _decoding(image):
-                image.load()  # Image.verify() would pass a truncated JPEG
-                ImageOps.exif_transpose(image, in_place=True)
-                photo = _to_rgb(image)
-                return photo.resize((image_size, image_size), RESAMPLING) if image_size else photo
-    except FileNotFoundError:
-        raise PhotoError(f"{path} does not exist.") from None
-    except PermissionError:
-        raise PhotoError(f"{path} may not be read: check its permissions.") from None
-    except Image.UnidentifiedImageError:
-        raise PhotoError(f"{path} is not a photo that Pillow can read.") from None
-    except Image.DecompressionBombError:
-        raise PhotoError(f"{path} has too many pixels for a photo: save it smaller.") from None
-    except Exception as error:  # each of Pillow's decoders raises errors of its own for broken data
-        raise PhotoError(f"{path} is broken or truncated ({error}).") from None
+        transform, mode = _color_transform(profile, photo.mode) if profile else (None, "RGB")
+        if transform:
+            return transform.apply(photo.convert(mode) if photo.mode != mode else photo)
+    except Exception:  # broken profiles raise errors of many kinds
+        print(f"{escape(path)}: its color profile is damaged, or of another kind, and is ignored", file=sys.stderr)
+    return photo if photo.mode == "RGB" else photo.convert("RGB")
+
+
+@lru_cache(16)
+def _color_transform(profile: bytes, mode: str) -> tuple[ImageCms.ImageCmsTransform | None, str]:
+    """From a profile's colors to sRGB's, and the mode that it takes; None where the profile is sRGB itself."""
+    opened = ImageCms.ImageCmsProfile(BytesIO(profile))
+    own = {"GRAY": "L", "RGB": "RGB", "CMYK": "CMYK", "Lab": "LAB"}[opened.profile.xcolor_space.strip()]
+    if own != mode and (own, mode) != ("RGB", "L"):
+        raise ValueError("a profile of another kind")
+    transform = ImageCms.buildTransform(opened, SRGB, own, "RGB", ImageCms.Intent.PERCEPTUAL)
+    if own == "RGB":
+        colors = np.stack(np.meshgrid(*[np.linspace(0, 255, 18, dtype=np.uint8)] * 3), axis=-1).reshape(1, -1, 3)
+        found = np.asarray(transform.apply(Image.fromarray(colors)), np.int16)
+        if np.abs(found - colors).max() <= 2:
+            return None, own
+    return transform, own
+
+
+def open_photo(path: str | Path, image_size: int | None = None) -> Image.Image:
+    """One photo from a file: see :func:`read_file` and :func:`decode_photo`."""
+    return decode_photo(read_file(path), path, image_size)
 
 
 def read_photo(path: str | Path, image_size: int) -> np.ndarray:
     """One photo as the networks get it, before preprocessing.
 
     Returns:
-        uint8, (image_size, image_size, 3), RGB, 0 to 255.
+        uint8, (image_size, image_size, 3), sRGB, 0 to 255.
 
     Raises:
-        PhotoError: see :func:`open_photo`.
+        PhotoError: see :func:`read_file` and :func:`decode_photo`.
     """
     return np.asarray(open_photo(path, image_size))
 
 
-def _read_or_error(path: Path, image_size: int) -> np.ndarray | PhotoError:
+def _read_or_error(path: Path, image_size: int) -> tuple[np.ndarray | PhotoError, bytes]:
     try:
-        return read_photo(path, image_size)
+        content = read_file(path)
+        return np.asarray(decode_photo(content, path, image_size)), hashlib.sha256(content).digest()
     except PhotoError as error:
-        return error
+        return error, b""
 
 
-def read_many(paths: list[Path], image_size: int) -> Iterator[np.ndarray | PhotoError]:
-    """For each path in turn, :func:`read_photo`'s pixels or, in their place, its error; decoded by several threads."""
+def read_ahead(paths: list[Path], image_size: int) -> Iterator[tuple[np.ndarray | PhotoError, bytes]]:
+    """For each path in turn, its pixels or its error, and the file's SHA-256; decoded by several threads."""
     with ThreadPoolExecutor(READERS) as pool:
         ahead: deque = deque()
         for path in paths:
@@ -268,6 +269,11 @@ def read_many(paths: list[Path], image_size: int) -> Iterator[np.ndarray | Photo
                 yield ahead.popleft().result()
         while ahead:
             yield ahead.popleft().result()
+
+
+def read_many(paths: list[Path], image_size: int) -> Iterator[np.ndarray | PhotoError]:
+    """For each path in turn, :func:`read_photo`'s pixels or, in their place, its error; decoded by several threads."""
+    return (image for image, _ in read_ahead(paths, image_size))
 
 
 def rescale(images: np.ndarray | list[np.ndarray]) -> np.ndarray:
@@ -284,3 +290,50 @@ def caffe(images: np.ndarray | list[np.ndarray]) -> np.ndarray:
 
 
 PREPROCESSING = {"rescale": rescale, "caffe": caffe}
+
+
+def _tag(image: Any, name: str) -> tuple[int, ...]:
+    """The whole numbers of a TIFF's tag; (0,) where it has none."""
+    number = next(number for number, tag in TiffTags.TAGS_V2.items() if tag.name == name)
+    values = image.tag_v2.get(number, 0)
+    values = values if isinstance(values, tuple) else (values,)
+    return tuple(value for value in values if isinstance(value, int)) or (0,)
+
+
+def _decode(content: bytes, path: str | Path, image_size: int | None) -> Image.Image:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow warns about odd EXIF and big photos, and reads them all the same
+        with Image.open(BytesIO(content), formats=FORMATS) as image, _decoding(image):
+            _go_to_full_size(image)
+            orientation, profile = _orientation(image), image.info.get("icc_profile")
+            image.load()  # Image.verify() would pass a truncated JPEG
+            photo = _to_8_bits(image, content)
+            if orientation in ORIENTATIONS and image.format != "TIFF":  # Pillow turns TIFFs itself
+                photo = photo.transpose(ORIENTATIONS[orientation])
+            if image_size:
+                photo = photo.resize((image_size, image_size), RESAMPLING)
+            return _to_srgb(photo, profile, path)
+
+
+def _without_metadata(content: bytes) -> bytes:
+    """A PNG or JPEG with nothing but what its pixels need, for a photo whose metadata Pillow cannot read.
+
+    Raises ValueError for other formats.
+    """
+    if content.startswith(b"\x89PNG"):
+        place, kept = 8, [content[:8]]
+        while kind := content[place + 4 : place + 8]:
+            end = place + 12 + int.from_bytes(content[place : place + 4], "big")
+            if kind[:1].isupper() or kind == b"tRNS":
+                kept.append(content[place:end])
+            place = end
+        return b"".join(kept)
+    if content.startswith(b"\xff\xd8"):
+        place, kept = 2, [content[:2]]
+        while (marker := content[place + 1]) != 0xDA and content[place] == 0xFF:  # the scan begins with 0xDA
+            end = place + 2 + int.from_bytes(content[place + 2 : place + 4], "big")
+            if marker not in (*range(0xE1, 0xEE), 0xEF, 0xFE):  # APP1 to APP13, APP15, comment; APP14 is Adobe's colors
+                kept.append(content[place:end])
+            place = end
+        return b"".join([*kept, content[place:]])
+    raise ValueError

@@ -9,12 +9,14 @@ import json
 import math
 import os
 import shutil
+from collections.abc import Sequence
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from tutorial.cli import TutorialError
+from tutorial.cli import TutorialError, escape
+from tutorial.dataset import Photos, some
 from tutorial.files import atomic_write
 from tutorial.images import PREPROCESSING
 from tutorial.out_of_distribution import Detector
@@ -24,6 +26,7 @@ import h5py
 import numpy as np
 
 ATTRIBUTE, DETECTOR = "model_info", "out_of_distribution"  # a root attribute, and a group
+TRAINED_ON = "training_photos"  # a dataset: the first 8 bytes of each training photo's SHA-256, uint64 (n,)
 MAX_TEXT, MAX_CLASSES = 1_000_000, 1000  # characters of JSON; far more than a part writes
 SMALL = 1_000_000  # numbers that any array may have
 SIZES, MAX_SIZES = range(32, 1025), 8  # pixels, and input sizes
@@ -67,8 +70,17 @@ class ModelInfo:
         return self.class_names[best], float(probabilities[best])
 
 
-def save_weights(model, path: Path, info: ModelInfo, detector: Detector | None = None) -> None:
+def save_weights(
+    model, path: Path, info: ModelInfo, detector: Detector | None = None, digests: Sequence[bytes] = ()
+) -> None:
     """Save a Keras model's weights with their metadata as one file, complete or not at all.
+
+    Args:
+        model: its weights are saved.
+        path: of the file.
+        info: the metadata.
+        detector: for out-of-distribution detection.
+        digests: SHA-256 of the training photos.
 
     Raises:
         TutorialError: the folder cannot be written to.
@@ -86,6 +98,37 @@ def save_weights(model, path: Path, info: ModelInfo, detector: Detector | None =
                 group = file.create_group(DETECTOR)
                 for name, value in asdict(detector).items():
                     group[name] = value
+            if digests:
+                file[TRAINED_ON] = np.array([_number(digest) for digest in digests], np.uint64)
+
+
+def _number(digest: bytes) -> int:
+    return int.from_bytes(digest[:8], "big")
+
+
+def check_held_out(path: Path, splits: Sequence[Photos | None], command: str) -> None:
+    """Refuse to go on from a model that was trained on photos which are now for validation or test, by their content.
+
+    Args:
+        path: of the model's weights file.
+        splits: the validation and test photos.
+        command: that trains the model again.
+
+    Raises:
+        TutorialError: it was; or its file does not have its training photos.
+    """
+    with h5py.File(path) as file:
+        if TRAINED_ON not in file:
+            raise TutorialError(f"{path} is of an earlier version of the tutorial; run again first: {command}")
+        trained_on = set(file[TRAINED_ON][()].tolist())
+    for split in filter(None, splits):
+        paths = zip(split.paths, split.digests, strict=True)
+        same = [str(one) for one, digest in paths if _number(digest) in trained_on]
+        if same:
+            raise TutorialError(
+                f"{len(same)} of {len(split.paths)} photos in {split.folder} were training photos of {path} "
+                f"({some(same)}), so scores on them mean nothing; train it on today's photos first: {command}"
+            )
 
 
 def read_info(path: Path) -> ModelInfo:
@@ -104,10 +147,11 @@ def read_info(path: Path) -> ModelInfo:
         values = json.loads(text) if isinstance(text, str) else None
     except (OSError, ValueError) as error:
         raise TutorialError(f"{path} is not a weights file or is damaged: train it again ({error}).") from None
+    command = next((command for model, (_, command) in FILES.items() if path.name.startswith(model)), FIRST_COMMAND)
     names = {one.name for one in fields(ModelInfo)}
     needed = {one.name for one in fields(ModelInfo) if one.default is one.default_factory is MISSING}
     if not isinstance(values, dict) or not needed <= set(values) <= names:
-        raise TutorialError(f"{path} was not saved by a part of this tutorial: train one with {FIRST_COMMAND}.")
+        raise TutorialError(f"{path} was not saved by a part of this tutorial: train one with {command}.")
     info = ModelInfo(**values)
     if not _is_valid(info):
         raise TutorialError(f"{path} has invalid metadata: train it again.")
@@ -132,7 +176,7 @@ def _is_valid(info: ModelInfo) -> bool:
     sizes = settings.pop("input_sizes", [])
     return (
         2 <= len(info.class_names) <= MAX_CLASSES
-        and all(isinstance(name, str) and name and name.isprintable() for name in info.class_names)
+        and all(isinstance(name, str) and name and escape(name) == name for name in info.class_names)
         and len(set(info.class_names)) == len(info.class_names)
         and len(info.offsets) in (0, len(info.class_names))
         and all_are([*numbers, *info.offsets], int, float)

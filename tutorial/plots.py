@@ -7,15 +7,13 @@ from pathlib import Path
 from tutorial.cli import TutorialError, escape
 from tutorial.files import atomic_write
 
-import matplotlib
 import numpy as np
-from PIL import Image
-
-matplotlib.use("Agg")  # draws into files, also on a machine without a screen
-from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
 from matplotlib.backend_bases import FigureCanvasBase
+from matplotlib.figure import Figure  # not pyplot, which opens windows, and in a notebook shows what it draws
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator
+from PIL import Image
 
 Bins = list[tuple[float, float, int]]
 
@@ -34,17 +32,16 @@ def save_contact_sheet(photos: np.ndarray, path: Path, columns: int = 7, gap: in
         Image.fromarray(sheet).save(temporary, "PNG")
 
 
-def _save_figure(figure, path: Path) -> None:
+def _save_figure(figure: Figure, path: Path) -> None:
     with atomic_write(path) as temporary:
         figure.savefig(temporary, dpi=110, facecolor="white", format=path.suffix.lstrip(".").lower())
-    plt.close(figure)
 
 
 def save_history_plot(history: dict[str, list[float]], title: str, path: Path) -> None:
     """Accuracy and loss by epoch, train and validation, as PNG."""
-    figure, axes = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
+    figure = Figure((9, 3.6), layout="constrained")
     figure.suptitle(title)
-    for axis, what in zip(axes, ("accuracy", "loss"), strict=True):
+    for axis, what in zip(figure.subplots(1, 2), ("accuracy", "loss"), strict=True):
         draw_curves(axis, history, what)
         axis.set_xlabel("epoch")
         axis.set_title(what)
@@ -52,7 +49,7 @@ def save_history_plot(history: dict[str, list[float]], title: str, path: Path) -
     _save_figure(figure, path)
 
 
-def draw_curves(axis: plt.Axes, history: dict[str, list[float]], what: str) -> None:
+def draw_curves(axis: Axes, history: dict[str, list[float]], what: str) -> None:
     """One of "accuracy" and "loss" by epoch, train and validation."""
     epochs = range(1, len(history[what]) + 1)
     mark = "o" if len(epochs) == 1 else None
@@ -74,7 +71,8 @@ def save_reliability_plot(before: Bins, after: Bins, path: Path) -> None:
         after: the same, calibrated.
         path: where to save.
     """
-    figure, axes = plt.subplots(1, 2, figsize=(8, 4), layout="constrained", sharey=True)
+    figure = Figure((8, 4), layout="constrained")
+    axes = figure.subplots(1, 2, sharey=True)
     figure.suptitle("Reliability: of the validation photos that get 80%, are 80% classified correctly?")
     for axis, bins, title in zip(axes, (before, after), ("uncalibrated", "calibrated"), strict=True):
         confidence, accuracy, count = zip(*bins, strict=True)
@@ -127,7 +125,8 @@ def save_predictions(predictions: list[Prediction], path: Path) -> None:
     width, shape = max(3, 4 / columns), max(min(1, photo.height / photo.width) for photo, *_ in panels)
     size = columns * width, rows * (0.65 + 0.25 * lines + (width - 0.3) * shape)
     spacing = ConstrainedLayoutEngine(h_pad=0.1)  # inches of white above and below each
-    figure, axes = plt.subplots(rows, columns, figsize=size, layout=spacing, squeeze=False)
+    figure = Figure(size, layout=spacing)
+    axes = figure.subplots(rows, columns, squeeze=False)
     for axis in axes.flat:
         axis.axis("off")
     for axis, (photo, _, below, heat_map), title in zip(axes.flat, panels, titles, strict=False):

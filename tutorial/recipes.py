@@ -11,7 +11,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from tutorial.cli import TutorialError, number_type, parser, positive_int, project_path, seed_number
+from tutorial.cli import TutorialError, file_path, number_type, parser, positive_int, project_path, seed_number
 
 Recipes = dict[str, dict[str, Any]]
 DEFAULT = "original"
@@ -63,7 +63,7 @@ def parse_settings(doc: str, recipes: Recipes) -> tuple[argparse.Namespace, Simp
     p = parser(doc)
     add = p.add_argument
     text = "folder with train/<class>/ and validation/<class>/, and perhaps test/<class>/ (default: %(default)s)"
-    add("--data", type=Path, metavar="DIR", default=project_path("data"), help=text)
+    add("--data", type=file_path, metavar="DIR", default=project_path("data"), help=text)
     text = "which block of settings at the top of the script to use (default: %(default)s)"
     add("--recipe", choices=list(recipes), default=DEFAULT, help=text)
     for name, (kind, text) in FLAGS.items():
@@ -72,7 +72,7 @@ def parse_settings(doc: str, recipes: Recipes) -> tuple[argparse.Namespace, Simp
             add(f"--{name.replace('_', '-')}", type=kind, metavar="N", help=f"{text} ({values})")
     add("--seed", type=seed_number, metavar="N", default=0, help="same seed, same machine: same result (default: 0)")
     text = f"folder for everything the part saves (default: {weights_dir(DEFAULT)}; other recipes: a folder in it)"
-    add("--weights-dir", type=Path, metavar="DIR", help=text)
+    add("--weights-dir", type=file_path, metavar="DIR", help=text)
     add("--restart", action="store_true", help="discard an interrupted run")
     text = "change one of the recipe's settings, such as --set dropout=0.4; may be repeated"
     add("--set", action="append", metavar="NAME=VALUE", default=[], help=text)

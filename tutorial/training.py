@@ -11,8 +11,8 @@ from tutorial.augmentation import Features
 from tutorial.backend import keras, tf
 from tutorial.checkpoint import History
 from tutorial.cli import ProgressBar, TutorialError, echo
+from tutorial.dataset import Photos
 from tutorial.files import atomic_write, lock
-from tutorial.images import Photos
 from tutorial.recipes import Recipes, parse_settings
 
 
@@ -38,13 +38,15 @@ def start(
     keras.utils.set_random_seed(args.seed)
     tf.config.experimental.enable_op_determinism()
     gpus = [tf.config.experimental.get_device_details(gpu) for gpu in tf.config.list_physical_devices("GPU")]
+    policy = "float32"
     if not gpus:
         echo(f"device: CPU, {os.cpu_count()} cores (TensorFlow sees no GPU)")
     else:
         echo("device: GPU, " + ", ".join(gpu.get("device_name", "?") for gpu in gpus))
         if mixed_precision and all(gpu.get("compute_capability", (0, 0)) >= (7, 0) for gpu in gpus):
-            keras.mixed_precision.set_global_policy("mixed_float16")
+            policy = "mixed_float16"
             echo("mixed precision: float16 on the GPU's tensor cores, float32 weights")
+    keras.mixed_precision.set_global_policy(policy)
     return args, settings
 
 

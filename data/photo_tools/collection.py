@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tutorial.cli import TutorialError
+from tutorial.dataset import find_photos
 from tutorial.files import TEMPORARY, atomic_write
-from tutorial.images import PhotoError, files_below, open_photo
+from tutorial.images import PhotoError, open_photo
 
 from PIL import Image
 
@@ -115,7 +116,7 @@ class Collection:
         for path in folder.glob(f"{TEMPORARY}*"):  # of a run that was killed
             path.unlink(missing_ok=True)
         rows = self._kept.rows
-        here = {path.relative_to(folder).as_posix(): path for path in files_below(folder)}
+        here = {path.relative_to(folder).as_posix(): path for path in find_photos(folder).photos}
         files = {row["file"] for row in rows}
         self.count = len(files & here.keys())  # photos with a row
         self.removed = len(files - here.keys())  # rows whose photo the reader took away

@@ -9,14 +9,16 @@ import csv
 import hashlib
 import os
 import shlex
+import unicodedata
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 from photo_tools.duplicates import fingerprint, require_imagehash
-from tutorial.cli import ProgressBar, TutorialError
-from tutorial.images import READERS, PhotoError, class_folders, files_below, open_photo
+from tutorial.cli import ProgressBar, TutorialError, echo
+from tutorial.dataset import class_folders, find_photos
+from tutorial.images import READERS, PhotoError, decode_photo, read_file
 
 import numpy as np
 
@@ -43,29 +45,30 @@ class Photo:
 
     @property
     def class_name(self) -> str:
-        """The folder in that."""
-        return self.file.split("/")[1]
+        """The folder in that, as ``class_folders`` names it."""
+        return unicodedata.normalize("NFC", self.file.split("/")[1])
 
 
 def photo_files(data: Path, stage: str) -> list[str]:
     """The photos of all classes of DIR/stage, below DIR, with forward slashes, in order."""
-    found = [path for name in class_folders(data / stage) for path in files_below(data / stage / name)]
-    return [path.relative_to(data).as_posix() for path in found]
+    paths = []
+    for folder in class_folders(data / stage).values():
+        found = find_photos(folder)
+        paths += found.photos
+        if found.left_out:
+            echo(found.report(folder))
+    return [path.relative_to(data).as_posix() for path in paths]
 
 
 def _inspect(data: Path, file: str) -> Photo:
-    path = data / file
+    path, content = data / file, b""
     try:
-        content = path.read_bytes()
-    except OSError as error:
-        return Photo(file, error=f"may not be read ({error.strerror})")
-    sha256, size = hashlib.sha256(content).hexdigest(), len(content)
-    del content
-    try:
-        photo = open_photo(path)
+        content = read_file(path)
+        photo = decode_photo(content, path)
+        known = photo.width, photo.height, fingerprint(photo), ""
     except PhotoError as error:
-        return Photo(file, sha256, size, error=str(error).removeprefix(f"{path} ").rstrip("."))
-    return Photo(file, sha256, size, photo.width, photo.height, fingerprint(photo))
+        known = 0, 0, None, str(error).removeprefix(f"{path} ").rstrip(".")
+    return Photo(file, hashlib.sha256(content).hexdigest(), len(content), *known)
 
 
 def inspect_photos(data: Path, files: list[str]) -> list[Photo]:
