@@ -42,6 +42,12 @@ def test_part_3_with_the_wrong_weights(trained, data, tmp_path, sentence):
     line = sentence(run_part(3, data, weights))
     assert "bottleneck_fc_model.weights.h5" in line and "small_convnet" in line and "pt2.py" in line
 
+    (weights / "bottleneck_fc_model.weights.h5").unlink()
+    with h5py.File(weights / "bottleneck_fc_model.weights.h5", "w") as file:  # like the blog post's own
+        file["dense_1/kernel"] = np.zeros(3)
+    line = sentence(run_part(3, data, weights))
+    assert "was not saved by a part of this tutorial" in line and "pt2.py" in line
+
     shutil.copy(trained.weights / "bottleneck_fc_model.weights.h5", weights)
     for split in ("train", "validation"):
         (data / split / "tabby").rename(data / split / "zebra")

@@ -181,6 +181,11 @@ def test_what_it_did_not_make_is_not_replaced(collected, sentence):
     assert "tabby1.jpg was not made" in sentence(split(collected, *flags))
     edited.unlink()  # photos that are gone are no reason
     assert split(collected, *flags).returncode == 0 and content(collected) == ours
+    if os.name == "posix":
+        lost = collected / "train" / "calico" / "lost.jpg"
+        lost.symlink_to("/no/such/photo")
+        assert f"{lost} was not made by split.py" in sentence(split(collected, *flags))
+        lost.unlink()
     (collected / "split.csv").unlink()
     assert "was not made by split.py" in sentence(split(collected, *flags))
 

@@ -88,7 +88,7 @@ def find_photos(folder: Path) -> Found:
             if os.path.splitext(name)[1].lower() in SUFFIXES:
                 found.photos.append(path)
             elif not os.path.exists(path):
-                found.left_out["links to files that do not exist"] += 1
+                found.left_out["broken links"] += 1
             elif os.path.isfile(path):
                 kind = _kind(path)
                 if kind in REMEDY:

@@ -92,7 +92,7 @@ def read_file(path: str | Path) -> bytes:
 def unread_format(head: bytes) -> str:
     """The format of a photo that is not read, a key of REMEDY, by its file's first 32 bytes; "" for others."""
     brand = head[8:12] if head[4:8] == b"ftyp" else b""
-    if brand in HEIC:
+    if brand in HEIC and "HEIF" not in FORMATS:
         return "HEIC"
     if head.startswith(b"\xff\x0a") or head[4:12] == b"JXL \r\n\x87\n":
         return "JPEG XL"
@@ -127,7 +127,9 @@ def decode_photo(content: bytes, path: str | Path, image_size: int | None = None
         raise PhotoError(f"{path} is not a photo that Pillow can read.") from None
     except Image.DecompressionBombError:
         most = 2 * (Image.MAX_IMAGE_PIXELS or 0) / 1e6
-        raise PhotoError(f"{path} has too many pixels, more than {most:.0f} million: save it smaller.") from None
+        raise PhotoError(
+            f"{path} has too many pixels, more than {most:.0f} million: make it smaller with an image editor."
+        ) from None
     except Exception as error:  # each of Pillow's decoders raises errors of its own for broken data
         raise PhotoError(f"{path} is broken or truncated ({error}).") from None
 
@@ -158,7 +160,7 @@ def _go_to_full_size(image: Image.Image) -> None:
 
 def _orientation(image: Image.Image) -> int:
     """EXIF's orientation, 1 to 8, read whatever is wrong with other tags; 1 where there is none."""
-    exif = image.info.get("exif", b"").removeprefix(b"Exif\0\0")
+    exif = (image.info.get("exif") or b"").removeprefix(b"Exif\0\0")
     order: Literal["little", "big"] = "little" if exif[:2] == b"II" else "big"
     start = int.from_bytes(exif[4:8], order)
     for place in range(start + 2, start + 2 + 12 * int.from_bytes(exif[start : start + 2], order), 12):

@@ -8,10 +8,12 @@ import hashlib
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from photo_tools.photo_folders import TRAIN, VALIDATION, read_csv
 from tutorial.cli import TutorialError
+from tutorial.images import PhotoError, read_file
 
 BUILT, REPLACED, MANIFEST = ".splitting", ".replaced", "split.csv"
 WRITTEN_BY_WINDOWS = {"Thumbs.db", "desktop.ini"}
@@ -36,8 +38,10 @@ def refuse_foreign_files(data: Path) -> None:
     made = {(row["file"], row["sha256"]) for row in rows}
     for split in (TRAIN, VALIDATION):
         for path in _files(data / split):
-            key = (path.relative_to(data).as_posix(), hashlib.sha256(path.read_bytes()).hexdigest())
-            if key not in made:
+            digest = ""
+            with suppress(PhotoError):  # a link to nothing, a pipe ...
+                digest = hashlib.sha256(read_file(path)).hexdigest()
+            if (path.relative_to(data).as_posix(), digest) not in made:
                 raise TutorialError(
                     f"{path} was not made by split.py, and is not replaced: move {data / TRAIN} and "
                     f"{data / VALIDATION} away, or name another --data."

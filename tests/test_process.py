@@ -1,0 +1,141 @@
+"""A script as a guest in its process and terminal: streams, interrupts, notebooks, paths; and the Makefile's."""
+
+import os
+import shutil
+import subprocess
+import sys
+
+from conftest import PROJECT, draw, run
+
+import pytest
+from PIL import Image
+
+posix = pytest.mark.skipif(os.name != "posix", reason="shells, signals and file names as POSIX has them")
+
+
+@pytest.fixture
+def convnet(trained):
+    return ["--weights", trained.weights / "small_convnet.weights.h5"]
+
+
+@pytest.fixture
+def photo(trained):
+    return trained.data / "validation" / "tabby" / "tabby0.jpg"
+
+
+# ---- Streams ---------------------------------------------------------------------------------------
+
+
+@posix
+@pytest.mark.parametrize(
+    ("redirection", "status"), [(">&-", 0), ("2>&-", 0), ("<&- >&- 2>&-", 0), (">/dev/full", 2), ("| head -n 1", 0)]
+)
+def test_output_that_is_closed_or_full(convnet, photo, tmp_path, redirection, status):
+    command = f'"$0" predict.py "$1" "$2" "$3" --save "$4" {redirection}'
+    words = [sys.executable, photo, *convnet, tmp_path / "a.png"]
+    done = subprocess.run(["sh", "-c", command, *words], cwd=PROJECT, capture_output=True, text=True, check=False)
+    assert done.returncode == status and "Traceback" not in done.stderr, done.stderr
+    if status:
+        assert done.stderr.startswith("error: the output could not be written (No space left on device)")
+    elif "head" not in redirection:
+        assert (tmp_path / "a.png").exists()
+
+
+@posix
+def test_a_name_that_is_not_utf_8_is_written_out(convnet, photo, tmp_path):
+    odd = os.fsencode(tmp_path) + b"/caf\xe9.jpg"
+    shutil.copy(photo, odd)
+    done = run("predict.py", os.fsdecode(odd), *convnet, "--save", os.fsdecode(os.fsencode(tmp_path) + b"/\xe9.png"))
+    assert done.returncode == 0 and "\\udce9.jpg: " in done.stdout, done.stderr
+    with Image.open(os.fsencode(tmp_path) + b"/\xe9.png") as picture:
+        assert picture.width > 200
+
+
+@pytest.mark.parametrize("env", [{"PYTHONOPTIMIZE": "2"}, {"PYTHONSAFEPATH": "1"}])
+def test_pythons_own_switches(convnet, photo, env):
+    done = run("predict.py", photo, *convnet, env=env)
+    assert done.returncode == 0 and f"{photo}: " in done.stdout, done.stderr
+    assert run("data/collect.py", "--help", env=env).returncode == 0
+
+
+def test_a_home_folders_tilde(trained, tmp_path, sentence):
+    """As after an equals sign, where most shells leave it."""
+    env = {"HOME": str(trained.data.parent), "USERPROFILE": str(trained.data.parent)}
+    flags = ["--weights=~/weights/small_convnet.weights.h5", "--save=~/seen.png"]
+    done = run(PROJECT / "predict.py", "~/data/validation/tabby/tabby0.jpg", *flags, env=env, folder=tmp_path)
+    assert done.returncode == 0 and (trained.data.parent / "seen.png").exists(), done.stderr
+    done = run(PROJECT / "data" / "draw_cats.py", "--data=~nobody-here/x", folder=tmp_path)
+    assert done.returncode == 2 and "~ must be followed by" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+# ---- Notebooks -------------------------------------------------------------------------------------
+
+CELLS = """
+import os, signal, sys, threading, time
+sys.modules["ipykernel"] = sys  # as in a notebook's process
+import matplotlib
+import fine_tuning_VGG16_pt1 as part1
+from tutorial.cli import run
+
+before = sys.stdout, sys.stdout.errors, matplotlib.get_backend()
+command = ["part1", "--data", sys.argv[1], "--weights-dir", sys.argv[2], "--batch-size", "5", "--epochs"]
+for epochs in ("1", "2"):
+    sys.argv = [*command, epochs]
+    assert run(part1.main, resumable=True) == 0
+sys.argv = [*command, "500"]
+threading.Timer(4, os.kill, (os.getpid(), signal.SIGINT)).start()
+assert run(part1.main, resumable=True) == 130
+assert (sys.stdout, sys.stdout.errors, matplotlib.get_backend()) == before
+print("the variables are still there")
+"""
+
+
+@posix
+def test_a_part_runs_twice_and_is_interrupted_in_a_notebook(trained, tmp_path):
+    done = run("-c", CELLS, trained.data, tmp_path, env={"MPLBACKEND": "svg"})
+    assert done.returncode == 0 and done.stdout.endswith("the variables are still there\n"), done.stderr
+    assert "stopped; the same command resumes" in done.stderr
+
+
+# ---- make ------------------------------------------------------------------------------------------
+
+NAMES = ["plain", 'it\'s a "set"', "cost $5 $HOME $(touch PWNED) `touch PWNED`; touch PWNED &", "~/pets and cats"]
+
+
+@posix
+@pytest.mark.skipif(not shutil.which("make"), reason="make is not installed")
+@pytest.mark.parametrize("name", NAMES)
+def test_no_name_is_run_by_make_or_its_shell(tmp_path, name):
+    """The real Makefile with a Python that notes its arguments; the names of folder and photo arrive as they are."""
+    shutil.copy(PROJECT / "Makefile", tmp_path)
+    for path in (".venv/.installed", "weights/vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5"):
+        (tmp_path / path).parent.mkdir(exist_ok=True)
+        (tmp_path / path).touch()
+    for path in ("requirements.txt", "pyproject.toml"):
+        (tmp_path / path).touch()
+        os.utime(tmp_path / path, (0, 0))
+    noting = tmp_path / "python"
+    noting.write_text('#!/bin/sh\nprintf "%s\\n" "$@" >>noted\n')
+    noting.chmod(0o755)
+    env = os.environ | {"HOME": str(tmp_path / "home")}
+    words = ["make", f"DATA={name}", "python=./python", f"PHOTO={name}.jpg"]
+    done = subprocess.run(words, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    noted = (tmp_path / "noted").read_text().splitlines()
+    expected = name.replace("~", str(tmp_path / "home"))
+    assert noted.count(expected) == 3 and noted.count(f"{name}.jpg") == 1
+    assert not list(tmp_path.rglob("PWNED"))
+
+
+def test_the_first_photo_of_a_folder_and_not_the_first_file(trained, tmp_path):
+    """What make gives to compare.py."""
+    draw(tmp_path / "validation", calico=1)
+    folder = tmp_path / "validation" / "calico"
+    (folder / "0_LICENSE.txt").write_text("MIT")
+    (folder / "Thumbs.db").write_bytes(b"x")
+    odd = (folder / "calico0.jpg").rename(folder / "a $(touch PWNED) cat.jpg")
+    picture = tmp_path / "picture.png"
+    done = run("tools/compare.py", tmp_path / "validation", "--weights-dir", trained.weights, "--save", picture)
+    assert done.returncode == 0 and str(odd) in done.stdout.splitlines()[0], done.stderr
+    assert picture.stat().st_size > 10_000
