@@ -15,7 +15,7 @@ from functools import cached_property
 from pathlib import Path
 
 from tutorial.cli import TutorialError, echo, escape, file_path, parser, probability, run
-from tutorial.dataset import find_photos
+from tutorial.dataset import expand_folders
 from tutorial.images import INFERENCE_BATCH, PhotoError, open_photo, read_many
 from tutorial.model_file import FILES, FIRST_COMMAND, ModelInfo, load_weights, read_detector, read_info
 from tutorial.recipes import DEFAULT, pretrained_dir, weights_dir
@@ -45,8 +45,7 @@ def load_network(path: Path, info: ModelInfo):  # noqa: ANN201  a keras.Model: K
             top = top_model((1, 1, 512) if s["pooling"] else base.output_shape[1:], num_classes, s["pooling"])
             network = attach_top(base, top, s["pooling"], s["input_sizes"])
             saved = top if info.model == "bottleneck_fc_model" else network
-            if info.half_precision:
-                saved = without_frozen_blocks(network)
+            saved = without_frozen_blocks(network) if info.half_precision else saved
     except (KeyError, TypeError, ValueError):
         raise TutorialError(f"{path} has invalid metadata: train it again.") from None
     load_weights(saved, path)
@@ -134,13 +133,7 @@ def main() -> int:
         from tutorial.plots import Prediction, check_picture_name, save_predictions
 
         check_picture_name(picture)
-    photos, failed = [], False
-    for given in args.photos:
-        found = find_photos(given)
-        photos += found.photos or [given]
-        if line := found.report(given):
-            print(escape(line), file=sys.stderr)
-            failed |= bool(found.left_out)
+    photos, failed = expand_folders(args.photos)
     if not args.json:
         echo(f"model: {model.name}")
 

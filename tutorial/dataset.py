@@ -5,6 +5,7 @@ and evaluated.
 """
 
 import os
+import sys
 import unicodedata
 import warnings
 from collections import Counter
@@ -96,6 +97,18 @@ def find_photos(folder: Path) -> Found:
                 else:
                     (found.photos.append(path) if kind else found.others.append(name))
     return found
+
+
+def expand_folders(paths: list[Path]) -> tuple[list[Path], bool]:
+    """Files and folders as photos, and whether photos in the folders cannot be used: standard error has which."""
+    photos, unusable = [], False
+    for path in paths:
+        found = find_photos(path)
+        photos += found.photos or [path]
+        unusable |= bool(found.left_out)
+        if line := found.report(path):
+            print(escape(line), file=sys.stderr)
+    return photos, unusable
 
 
 def _is_visible(name: str) -> bool:
