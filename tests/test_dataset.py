@@ -134,9 +134,8 @@ def test_a_training_photo_in_another_split_stops_training(data, split, name):
         shutil.copy(data / "train" / "a" / f"a{i}.jpg", data / split / name / f"copy{i}.jpg")
     with pytest.raises(TutorialError) as error:
         load_images(data, 16)
-    copy, photo = data / split / name / "copy0.jpg", data / "train" / "a" / "a0.jpg"
     assert f"2 of 11 photos in {data / split} are in {data / 'train'}, too" in str(error.value)
-    assert f"{copy} = {photo}" in str(error.value) and "data/split.py" in str(error.value)
+    assert f"{split}/{name}/copy0.jpg = train/a/a0.jpg, " in str(error.value) and "data/split.py" in str(error.value)
 
 
 def test_other_copies_are_reported(data, capsys):
@@ -144,8 +143,7 @@ def test_other_copies_are_reported(data, capsys):
     shutil.copy(data / "validation" / "b" / "b1.jpg", data / "test" / "b" / "again.jpg")
     load_images(data, 16)
     printed = capsys.readouterr().out
-    wrong = f"{data / 'train' / 'b' / 'wrong.jpg'} = {data / 'train' / 'a' / 'a0.jpg'}"
-    assert f"in two classes of {data / 'train'}: 1 photos ({wrong})" in printed
+    assert f"in two classes of {data / 'train'}: 1 photos (train/b/wrong.jpg = train/a/a0.jpg)" in printed
     assert f"1 of 10 photos in {data / 'test'} are in {data / 'validation'}, too" in printed
 
 
@@ -157,7 +155,10 @@ def test_part_3_refuses_a_top_model_that_was_trained_on_validation_photos(traine
     moved = data / "validation" / "tabby" / "moved.jpg"
     (data / "train" / "tabby" / "tabby3.jpg").rename(moved)
     line = sentence(run_part(3, data, weights, "--epochs", 1))
-    assert f"1 of 18 photos in {data / 'validation'} were training photos of" in line and str(moved) in line
+    assert (
+        f"1 of 18 photos in {data / 'validation'} were training photos of" in line
+        and "(validation/tabby/moved.jpg)" in line
+    )
     assert line.endswith(f"first: python fine_tuning_VGG16_pt2.py --data {data} --weights-dir {weights}")
 
 

@@ -39,6 +39,10 @@ class Photos:
     digests: list[bytes] = field(default_factory=list)  # SHA-256 of each file, by load_images
     unusable: int = 0  # photos that were found and cannot be used
 
+    def name(self, path: Path) -> str:
+        """A photo as messages name it: train/calico/1.jpg."""
+        return path.relative_to(self.folder.parent).as_posix()
+
     def counts(self) -> dict[str, int]:
         """How many photos there are of each class."""
         return {name: int(np.sum(self.labels == label)) for label, name in enumerate(self.class_names)}
@@ -275,12 +279,12 @@ def _check_copies(splits: list[Photos]) -> None:
         for path, digest, label in zip(one.paths, one.digests, one.labels, strict=True):
             known = first.setdefault(digest, (path, label))
             if known[1] != label:
-                both.append(f"{path} = {known[0]}")
+                both.append(f"{one.name(path)} = {one.name(known[0])}")
         if both:
             echo(f"in two classes of {one.folder}: {len(both)} photos ({some(both)}): remove the wrong ones")
         for other in splits[i + 1 :]:
             pairs = zip(other.paths, other.digests, strict=True)
-            same = [f"{path} = {first[digest][0]}" for path, digest in pairs if digest in first]
+            same = [f"{other.name(path)} = {one.name(first[digest][0])}" for path, digest in pairs if digest in first]
             text = f"{len(same)} of {len(other.paths)} photos in {other.folder} are in {one.folder}, too ({some(same)})"
             if same and i == 0:
                 raise TutorialError(

@@ -123,7 +123,7 @@ def check_held_out(path: Path, splits: Sequence[Photos | None], command: str) ->
         trained_on = set(file[TRAINED_ON][()].tolist())
     for split in filter(None, splits):
         paths = zip(split.paths, split.digests, strict=True)
-        same = [str(one) for one, digest in paths if _number(digest) in trained_on]
+        same = [split.name(one) for one, digest in paths if _number(digest) in trained_on]
         if same:
             raise TutorialError(
                 f"{len(same)} of {len(split.paths)} photos in {split.folder} were training photos of {path} "
