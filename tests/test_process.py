@@ -31,6 +31,8 @@ def photo(trained):
     ("redirection", "status"), [(">&-", 0), ("2>&-", 0), ("<&- >&- 2>&-", 0), (">/dev/full", 2), ("| head -n 1", 0)]
 )
 def test_output_that_is_closed_or_full(convnet, photo, tmp_path, redirection, status):
+    if "/dev/full" in redirection and not os.path.exists("/dev/full"):
+        pytest.skip("there is no /dev/full here")
     command = f'"$0" predict.py "$1" "$2" "$3" --save "$4" {redirection}'
     words = [sys.executable, photo, *convnet, tmp_path / "a.png"]
     done = subprocess.run(["sh", "-c", command, *words], cwd=PROJECT, capture_output=True, text=True, check=False)
