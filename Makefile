@@ -6,7 +6,7 @@
 # make photos          collect photos of both cats from the internet, prune and split them; run it again to resume
 # make test            run the tests; TESTS=tests/test_images.py: some of them
 # make lint            check the code's style and types
-# make clean           remove what the parts saved, and the drawn cats; downloads and your photos stay
+# make clean           remove what is computed again: cached activations and drawn cats; models and photos stay
 
 PYTHON ?= python3
 RECIPE ?= original
@@ -103,5 +103,7 @@ lint: .venv/.installed-dev
 	$(python) -m mypy
 
 clean:
-	find weights -mindepth 1 ! -name README.md ! -name '$(notdir $(imagenet))' ! -path 'weights/pretrained*' -delete
-	rm -rf data/drawn
+	find weights -path weights/pretrained -prune -o -type d -name activations -prune -exec rm -rf {} +
+	test ! -d data/drawn || find data/drawn -type f \( -name '[ct]a*[0-9].jpg' -o -name .complete \) -delete
+	test ! -d data/drawn || find data/drawn -type d -empty -delete
+	@echo "trained models and interrupted runs are still in weights/: remove what you do not need"

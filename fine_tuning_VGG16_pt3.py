@@ -72,7 +72,7 @@ def main() -> None:
     base = keras.applications.VGG16(weights=imagenet_weights(), include_top=False, input_shape=image_shape)
     num_classes = len(train.class_names)
     top = top_model((1, 1, 512) if s.pooling else base.output_shape[1:], num_classes, s.pooling, s.dropout)
-    load_weights(top, top_file)
+    load_weights(top, top_file, part2)
     top_weights = top.get_weights()
 
     # Freeze blocks 1 to 4; this has to come before compile

@@ -48,7 +48,7 @@ def load_network(path: Path, info: ModelInfo):  # noqa: ANN201  a keras.Model: K
             saved = without_frozen_blocks(network) if info.half_precision else saved
     except (KeyError, TypeError, ValueError):
         raise TutorialError(f"{path} has invalid metadata: train it again.") from None
-    load_weights(saved, path)
+    load_weights(saved, path, info)
     return network
 
 
@@ -128,12 +128,12 @@ def main() -> int:
     if args.imagenet:
         from tutorial.imagenet_weights import ImageNetClassifier
     model = ImageNetClassifier() if args.imagenet else TrainedModel(args.weights or best_weights(), args.threshold)
+    photos, failed = expand_folders(args.photos)
     if picture := args.save or (Path("explained.png") if args.explain else None):
         from tutorial.gradcam import heat_map
         from tutorial.plots import Prediction, check_picture_name, save_predictions
 
-        check_picture_name(picture)
-    photos, failed = expand_folders(args.photos)
+        check_picture_name(picture, photos)
     if not args.json:
         echo(f"model: {model.name}")
 

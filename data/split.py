@@ -81,7 +81,7 @@ def main() -> None:
         raise TutorialError(
             f"--train {args.train} and --validation {args.validation} add up to more than 1: use smaller fractions."
         )
-    refuse_foreign_files(args.data)
+    made = refuse_foreign_files(args.data)
     photos = usable(args.data)
     names = [photo.class_name for photo in photos]
     have = Counter(names)
@@ -111,7 +111,7 @@ def main() -> None:
                 shutil.copy2(original, new)
         write_csv(folder / "split.csv", COLUMNS, rows)
 
-    install_split(args.data, build)
+    install_split(args.data, build, made)
     for name, (train, validation) in counts.items():
         echo(f"{name}: {train} for train, {validation} for validation, {have[name] - train - validation} not used")
     copies = sum(len(group) - 1 for group in groups)

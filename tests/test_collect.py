@@ -555,6 +555,17 @@ def test_a_table_cut_at_any_byte_loses_only_the_row_that_was_cut(site, tmp_path)
         assert whole.startswith((folder / "attribution.csv").read_bytes())
 
 
+def test_a_row_that_was_typed_by_hand_is_kept(site, tmp_path):
+    """Also without its end, and incomplete."""
+    site.found = {"cat": names(3)}
+    assert collect(site, tmp_path, "flickr", "cat", "--count", 2).returncode == 0
+    table = tmp_path / "collected" / "calico" / "attribution.csv"
+    table.write_bytes(table.read_bytes() + b"mine.jpg,,me,CC0")
+    before = table.read_bytes()
+    assert collect(site, tmp_path, "flickr", "cat", "--count", 3).returncode == 0
+    assert table.read_bytes().startswith(before + b"\n") and len(Collection(table.parent).without_row) == 0
+
+
 def test_a_photo_the_reader_removed_stays_removed_and_is_replaced_by_another(site, tmp_path):
     site.found = {"cat": names(12)}
     flags = ("flickr", "cat", "--count", 10)

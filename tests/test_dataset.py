@@ -115,6 +115,13 @@ def test_class_names_are_compared_as_people_see_them(tmp_path):
         class_folders(tmp_path / "train")
 
 
+def test_more_classes_than_a_weights_file_may_have_are_refused_at_once(tmp_path):
+    for i in range(1001):
+        (tmp_path / "train" / f"{i}").mkdir(parents=True)
+    with pytest.raises(TutorialError, match="has 1001 classes, more than 1000"):
+        load_images(tmp_path, 16)
+
+
 def test_test_photos_without_classes_are_not_used(data, capsys):
     for name in ("a", "b"):
         for path in (data / "test" / name).iterdir():

@@ -1,15 +1,18 @@
 """What a reader can get wrong: one sentence that names the folder or file and the remedy, exit status 2."""
 
 import json
+import os
 import shutil
 
-from conftest import draw, run, run_part
+from conftest import PROJECT, draw, run, run_part
+from predict import TrainedModel
 from tutorial.cli import TutorialError
 from tutorial.recipes import parse_settings
 
 import h5py
 import numpy as np
 import pytest
+from PIL import Image
 
 
 @pytest.fixture
@@ -184,3 +187,33 @@ def test_a_python_without_the_packages(sentence, script):
 def test_a_weights_folder_that_is_a_file(data, tmp_path, sentence):
     (tmp_path / "weights").write_text("")
     assert str(tmp_path / "weights") in sentence(run_part(1, data, tmp_path / "weights", "--epochs", 1))
+
+
+@pytest.mark.parametrize("script", ["predict.py", "tools/compare.py"])
+def test_no_picture_is_saved_over_a_photo(trained, tmp_path, sentence, script):
+    """Under its own name or another one, and where --explain has its default."""
+    photo, link = tmp_path / "explained.png", tmp_path / "link.png"
+    Image.new("RGB", (60, 60), "orange").save(photo)
+    before = photo.read_bytes()
+    flags = [["--save", photo], ["--save", tmp_path / "." / "explained.png"]]
+    if os.name == "posix":
+        link.symlink_to(photo)
+        flags.append(["--save", link])
+    weights = ["--weights", trained.weights / "small_convnet.weights.h5"]
+    if script == "predict.py":
+        flags.append(["--explain"])
+    for more in flags:
+        more = more + (weights if script == "predict.py" else ["--weights-dir", trained.weights])
+        assert "is not overwritten" in sentence(run(PROJECT / script, photo, *more, folder=tmp_path))
+    assert photo.read_bytes() == before
+
+
+def test_a_model_that_is_replaced_while_it_is_read(trained, tmp_path):
+    """Its words would be those of one file, its weights another's."""
+    path = tmp_path / "small_convnet.weights.h5"
+    shutil.copy(trained.weights / path.name, path)
+    model = TrainedModel(path)
+    with h5py.File(path, "r+") as file:  # another training with the same classes in the other order
+        file.attrs["model_info"] = file.attrs["model_info"].replace('"calico", "tabby"', '"tabby", "calico"')
+    with pytest.raises(TutorialError, match="was replaced while it was being read: run the command again"):
+        model.predict([np.zeros((150, 150, 3), np.uint8)])

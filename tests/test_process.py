@@ -141,3 +141,20 @@ def test_the_first_photo_of_a_folder_and_not_the_first_file(trained, tmp_path):
     done = run("tools/compare.py", tmp_path / "validation", "--weights-dir", trained.weights, "--save", picture)
     assert done.returncode == 0 and str(odd) in done.stdout.splitlines()[0], done.stderr
     assert picture.stat().st_size > 10_000
+
+
+@posix
+@pytest.mark.skipif(not shutil.which("make"), reason="make is not installed")
+def test_clean_removes_only_what_is_computed_again(tmp_path):
+    shutil.copy(PROJECT / "Makefile", tmp_path)
+    kept = ["weights/fine_tuned_vgg16.weights.h5", "weights/improved/small_convnet.checkpoint.npz", "weights/.lock",
+            "weights/pretrained/a.h5", "data/train/calico/1.jpg", "data/drawn/train/calico/mine.jpg"]  # fmt: skip
+    gone = ["weights/activations/a.npy", "weights/improved/activations/b.npy", "data/drawn/train/tabby/tabby12.jpg"]
+    for name in (*kept, *gone):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    for _ in range(2):
+        done = subprocess.run(["make", "clean"], cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        files = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()}
+        assert files == {*kept, "Makefile"}

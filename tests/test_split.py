@@ -9,6 +9,7 @@ from collections import Counter
 from pathlib import Path
 
 from conftest import paint, run
+from photo_tools.install_split import install_split, refuse_foreign_files
 from photo_tools.splitting import split_photos, wanted
 from tutorial.cli import TutorialError
 from tutorial.dataset import find_images
@@ -186,8 +187,29 @@ def test_what_it_did_not_make_is_not_replaced(collected, sentence):
         lost.symlink_to("/no/such/photo")
         assert f"{lost} was not made by split.py" in sentence(split(collected, *flags))
         lost.unlink()
+    (collected / "train" / ".labels.json").write_text("{}")
+    assert ".labels.json was not made by split.py" in sentence(split(collected, *flags))
+    (collected / "train" / ".labels.json").unlink()
     (collected / "split.csv").unlink()
     assert "was not made by split.py" in sentence(split(collected, *flags))
+
+
+def test_a_file_that_is_added_while_it_runs_is_kept(collected):
+    """Its place is train/ of the split before."""
+    flags = ("--train", "0.7", "--validation", "0.3")
+    assert split(collected, *flags).returncode == 0
+    made = refuse_foreign_files(collected)
+    mine = collected / "train" / "calico" / "mine.jpg"
+
+    def build(folder):
+        for side in ("train", "validation"):
+            (folder / side).mkdir()
+        (folder / "split.csv").write_text("file,sha256\n")
+        mine.write_bytes(b"mine")
+
+    install_split(collected, build, made)
+    assert [path.read_bytes() for path in collected.rglob("mine.jpg")] == [b"mine"]
+    assert (collected / "replaced-1" / "train" / "calico" / "mine.jpg").exists()
 
 
 @pytest.mark.parametrize(

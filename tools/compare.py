@@ -31,10 +31,10 @@ def main() -> None:
     found = [path for folder in folders for name, _ in FILES.values() if (path := folder / name).exists()]
     if not found:
         raise TutorialError(f"there is no trained model in {folders[0]}: run the parts first.")
-    if args.save:
-        check_picture_name(args.save)
-    # A photo that cannot be read gets its sentence before the table
+    # A photo that cannot be read, or would be overwritten, gets its sentence before the table
     path = next(iter(find_photos(args.photo).photos), args.photo) if args.photo else None
+    if args.save:
+        check_picture_name(args.save, [path] if path else [])
     photo = open_photo(path) if path else None
 
     shown = []

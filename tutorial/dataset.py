@@ -19,6 +19,7 @@ from tutorial.images import FORMATS, REMEDY, SUFFIXES, PhotoError, read_ahead, u
 import numpy as np
 from PIL import Image
 
+MAX_CLASSES = 1000
 MAX_UNREADABLE = 0.25  # share of a split's photos; beyond that, something is wrong with the folder
 # What systems put beside photos, in lower case; names that begin with a dot are passed over, too.
 SYSTEM = {
@@ -177,6 +178,8 @@ def _find_split(data: Path, split: str) -> Photos:
             f"{folder} {there}, and the tutorial tells two or more classes apart: "
             "make one folder of photos for each of them."
         )
+    if len(classes) > MAX_CLASSES:
+        raise TutorialError(f"{folder} has {len(classes)} classes, more than {MAX_CLASSES}: use fewer.")
     paths: list[Path] = []
     labels: list[float] = []
     unusable = 0

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from tutorial.cli import TutorialError, escape
-from tutorial.dataset import Photos, some
+from tutorial.dataset import MAX_CLASSES, Photos, some
 from tutorial.files import atomic_write
 from tutorial.images import PREPROCESSING
 from tutorial.out_of_distribution import Detector
@@ -27,7 +27,7 @@ import numpy as np
 
 ATTRIBUTE, DETECTOR = "model_info", "out_of_distribution"  # a root attribute, and a group
 TRAINED_ON = "training_photos"  # a dataset: the first 8 bytes of each training photo's SHA-256, uint64 (n,)
-MAX_TEXT, MAX_CLASSES = 1_000_000, 1000  # characters of JSON; far more than a part writes
+MAX_TEXT = 1_000_000  # characters of JSON; far more than a part writes
 SMALL = 1_000_000  # numbers that any array may have
 SIZES, MAX_SIZES = range(32, 1025), 8  # pixels, and input sizes
 PACKAGES = ("tensorflow", "keras", "numpy", "pillow")  # whose versions a weights file names
@@ -239,11 +239,11 @@ def read_detector(path: Path, num_classes: int, features: int) -> Detector | Non
     return Detector(means, float(threshold))
 
 
-def load_weights(model, path: Path) -> None:
+def load_weights(model, path: Path, info: ModelInfo) -> None:
     """Load the file's weights into a Keras model that was built as the part that saved them builds it.
 
     Raises:
-        TutorialError: they do not fit, or the file is damaged.
+        TutorialError: they do not fit, the file is damaged, or it is no longer the one that ``info`` was read from.
     """
     try:
         check_contents(path, max(SMALL, *(math.prod(variable.shape) for variable in model.variables)))
@@ -251,3 +251,5 @@ def load_weights(model, path: Path) -> None:
     except Exception as error:  # Keras and h5py raise errors of many kinds for a damaged file
         first_line = str(error).strip().splitlines()[0]
         raise TutorialError(f"{path} is damaged: train it again ({first_line}).") from None
+    if repr(read_info(path)) != repr(info):
+        raise TutorialError(f"{path} was replaced while it was being read: run the command again.")

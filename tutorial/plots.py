@@ -139,12 +139,14 @@ def save_predictions(predictions: list[Prediction], path: Path) -> None:
     _save_figure(figure, path)
 
 
-def check_picture_name(path: Path) -> None:
+def check_picture_name(path: Path, photos: list[Path]) -> None:
     """Refuse a picture's file name before the work is done rather than after it.
 
     Raises:
-        TutorialError: its suffix is not that of a format that can be written.
+        TutorialError: its suffix is not that of a format that can be written, or it is one of the photos.
     """
+    if any(path.exists() and photo.exists() and path.samefile(photo) for photo in photos):
+        raise TutorialError(f"{path} is one of the photos and is not overwritten: name another picture with --save.")
     suffixes = sorted(FigureCanvasBase.get_supported_filetypes())
     if path.suffix.lower().lstrip(".") not in suffixes:
         raise TutorialError(f"{path} does not end like a picture: use one of .{', .'.join(suffixes)}.")

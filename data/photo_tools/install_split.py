@@ -7,26 +7,24 @@ new, or one is missing, which the parts refuse. Running again repairs it.
 import hashlib
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
+from itertools import count
 from pathlib import Path
 
 from photo_tools.photo_folders import TRAIN, VALIDATION, read_csv
-from tutorial.cli import TutorialError
+from tutorial.cli import TutorialError, echo
 from tutorial.images import PhotoError, read_file
 
 BUILT, REPLACED, MANIFEST = ".splitting", ".replaced", "split.csv"
-WRITTEN_BY_WINDOWS = {"Thumbs.db", "desktop.ini"}
+BY_SYSTEMS = {".DS_Store", "Thumbs.db", "desktop.ini"}  # are made again
 
 
-def _files(folder: Path) -> Iterator[Path]:
-    for place, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        yield from (Path(place, n) for n in names if not n.startswith(".") and n not in WRITTEN_BY_WINDOWS)
-
-
-def refuse_foreign_files(data: Path) -> None:
+def refuse_foreign_files(data: Path) -> set[tuple[str, str]]:
     """Check that everything in train/ and validation/ was made by an earlier split, and is unchanged.
+
+    Returns:
+        Name and SHA-256 of what the earlier split has made.
 
     Raises:
         TutorialError: it was not.
@@ -36,24 +34,33 @@ def refuse_foreign_files(data: Path) -> None:
         os.replace(data / BUILT / MANIFEST, manifest)  # a run was killed after it installed the folders
     rows = read_csv(manifest, {"file", "sha256"}) if manifest.exists() else []
     made = {(row["file"], row["sha256"]) for row in rows}
+    _refuse_others(data, data, made)
+    return made
+
+
+def _refuse_others(folder: Path, data: Path, made: set[tuple[str, str]]) -> None:
+    """Check the train/ and validation/ in a folder: hidden files too, for they would be deleted with the others."""
     for split in (TRAIN, VALIDATION):
-        for path in _files(data / split):
+        for path in (path for path in (folder / split).rglob("*") if not path.is_dir() or path.is_symlink()):
+            if path.name in BY_SYSTEMS:
+                continue
             digest = ""
             with suppress(PhotoError):  # a link to nothing, a pipe ...
                 digest = hashlib.sha256(read_file(path)).hexdigest()
-            if (path.relative_to(data).as_posix(), digest) not in made:
+            if (path.relative_to(folder).as_posix(), digest) not in made:
                 raise TutorialError(
                     f"{path} was not made by split.py, and is not replaced: move {data / TRAIN} and "
                     f"{data / VALIDATION} away, or name another --data."
                 )
 
 
-def install_split(data: Path, build: Callable[[Path], None]) -> None:
+def install_split(data: Path, build: Callable[[Path], None], made: set[tuple[str, str]]) -> None:
     """Build the new folders and the manifest, then install them by renaming.
 
     Args:
         data: DIR, which has passed :func:`refuse_foreign_files`.
         build: fills an empty folder with train/, validation/ and split.csv.
+        made: from :func:`refuse_foreign_files`: all that may be deleted.
 
     Raises:
         TutorialError: the disk is full, or a folder cannot be written or renamed.
@@ -70,8 +77,14 @@ def install_split(data: Path, build: Callable[[Path], None]) -> None:
         for split in (VALIDATION, TRAIN):
             os.rename(built / split, data / split)
         os.replace(built / MANIFEST, data / MANIFEST)
+        try:
+            _refuse_others(replaced, data, made)
+        except TutorialError:  # something was added meanwhile
+            kept = next(path for i in count(1) if not (path := data / f"replaced-{i}").exists())
+            os.rename(replaced, kept)
+            echo(f"{kept} has files that were added to {TRAIN}/ or {VALIDATION}/ meanwhile: look at them")
         for left_over in (built, replaced):
-            shutil.rmtree(left_over)
+            shutil.rmtree(left_over, ignore_errors=True)
     except OSError as error:
         raise TutorialError(
             f"{data / TRAIN} and {data / VALIDATION} could not be replaced ({error}): close what uses them, "
