@@ -130,10 +130,10 @@ def main() -> int:
     model = ImageNetClassifier() if args.imagenet else TrainedModel(args.weights or best_weights(), args.threshold)
     photos, failed = expand_folders(args.photos)
     if picture := args.save or (Path("explained.png") if args.explain else None):
-        from tutorial.gradcam import heat_map
         from tutorial.plots import Prediction, check_picture_name, save_predictions
 
         check_picture_name(picture, photos)
+        from tutorial.gradcam import heat_map
     if not args.json:
         echo(f"model: {model.name}")
 

@@ -111,9 +111,9 @@ def test_a_photo_is_predicted_before_anything_is_trained(fresh):
 @pytest.mark.shared
 @pytest.mark.parametrize("name", NAMES)
 def test_the_pretrained_models_are_about_as_accurate_as_their_model_card(name):
-    """On every fourth validation photo; benchmarks/pretrained.py has them all."""
-    photos = sorted((SHARED / "calico_tabby" / "validation").rglob("*.jpg"))[::4]
+    """On every eighth validation photo; benchmarks/pretrained.py has them all."""
+    photos = sorted((SHARED / "calico_tabby" / "validation").rglob("*.jpg"))[::8]
     found = probabilities(*photos, "--weights", PRETRAINED / name)
     right = [f"/{name}/" in photo.replace("\\", "/") for photo, (name, _) in found.items()]
     card = read_info(PRETRAINED / name).scores["val_accuracy"]
-    assert len(right) == 20 and np.mean(right) == pytest.approx(card, abs=0.15)
+    assert len(right) == 10 and np.mean(right) == pytest.approx(card, abs=0.2)
