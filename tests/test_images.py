@@ -278,6 +278,9 @@ def test_grays_of_12_and_16_bits_are_scaled_by_what_is_white(content):
 def test_what_cannot_be_scaled_is_refused():
     with pytest.raises(PhotoError, match="has signed pixels: save it with 8 bits"):
         decode(pictures.gray_tiff(RAMP - 2000, t339=2))
+    Image.fromarray(np.float32(RAMP - 2000)).save(out := io.BytesIO(), "TIFF")
+    with pytest.raises(PhotoError, match="has negative pixels: save it with 8 bits"):
+        decode(out.getvalue())
     colors = np.stack([RAMP] * 3, axis=2)
     with pytest.raises(PhotoError, match="has 12-bit colors in 16 bits: save it with 8 bits"):
         decode(pictures.png(colors, (b"sBIT", b"\x0c\x0c\x0c")))

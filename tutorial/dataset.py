@@ -81,7 +81,7 @@ def find_photos(folder: Path) -> Found:
         raise TutorialError(f"{error.filename} may not be read ({error.strerror}): check its permissions.")
 
     found, visited = Found([]), set()
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         return found
     for place, folders, names in os.walk(folder, onerror=refuse, followlinks=True):
         if (here := os.path.realpath(place)) in visited:  # a loop of links
@@ -141,7 +141,7 @@ def class_folders(folder: Path) -> dict[str, Path]:
             control characters.
     """
     found: dict[str, Path] = {}
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         return found
     try:
         entries = sorted(folder.iterdir())
@@ -151,7 +151,7 @@ def class_folders(folder: Path) -> dict[str, Path]:
         name = unicodedata.normalize("NFC", path.name)
         if path.is_symlink() and not path.exists():
             raise TutorialError(f"{path} is a link to something that does not exist: connect its disk, or remove it.")
-        if not path.is_dir():
+        if not os.path.isdir(path):
             continue
         if name in found:
             raise TutorialError(
@@ -166,7 +166,7 @@ def class_folders(folder: Path) -> dict[str, Path]:
 
 def _find_split(data: Path, split: str) -> Photos:
     folder = data / split
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         raise TutorialError(
             f"there is no folder {folder}: put the photos into {data}/train/<class>/ and {data}/validation/<class>/, "
             "or name their folder with --data."
@@ -210,7 +210,7 @@ def find_images(data: Path) -> list[Photos]:
     if set(test) & set(train.class_names):
         splits.append(_find_split(data, "test"))
         others.append(splits[-1])
-    elif (data / "test").is_dir():
+    elif os.path.isdir(data / "test"):
         echo(f"{data / 'test'} has no folders of these classes, so it is not used")
     for other in others:
         if train.class_names != other.class_names:

@@ -184,6 +184,8 @@ def _to_8_bits(image: Image.Image, content: bytes) -> Image.Image:
         bits = _significant_bits(content)
     if image.mode.startswith("I") or image.mode == "F":  # grayscale of more than 8 bits
         levels = np.nan_to_num(np.asarray(image, np.float64))
+        if levels.min() < 0:
+            raise PhotoError("has negative pixels: save it with 8 bits.")
         white = [1.0] if image.mode == "F" else [2.0**bits - 1] * (bits < 16) + [65535.0]
         top = next((level for level in white if levels.max() <= level), levels.max())
         levels = np.clip(levels * (255.0 / top), 0, 255).round()
@@ -197,12 +199,12 @@ def _to_8_bits(image: Image.Image, content: bytes) -> Image.Image:
 
 
 def _significant_bits(png: bytes) -> int:
-    """The bits of a PNG's samples, by its sBIT chunk if it has one."""
+    """The bits of a PNG's grays or colors, by its sBIT chunk if it has one."""
     place, bits = 8, png[24]
     while (kind := png[place + 4 : place + 8]) not in (b"IDAT", b""):
         length = int.from_bytes(png[place : place + 4], "big")
         if kind == b"sBIT":
-            bits = max(png[place + 8 : place + 8 + length])
+            bits = max(png[place + 8 : place + 8 + length - (png[25] >= 4)])  # the last one is the transparency's
         place += 12 + length
     return bits
 
