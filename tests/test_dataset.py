@@ -54,7 +54,7 @@ def test_content_decides_and_system_files_are_passed_over(data):
         "2 HEIC photos (install pillow-heif, or convert them to JPEG)",
         "1 JPEG XL photos (convert",
         "1 camera raw photos (export them as JPEG)",
-        "1 that are no photos (LICENSE)",
+        "not photos: 1 (LICENSE)",
     ):
         assert words in line
 

@@ -64,7 +64,7 @@ class Found:
         """What is not used, in one line; "" if all is."""
         parts = [f"{count} {kind}" for kind, count in self.left_out.items()]
         if self.others:
-            parts.append(f"{len(self.others)} that are no photos ({some(self.others)})")
+            parts.append(f"not photos: {len(self.others)} ({some(self.others)})")
         return f"left out in {folder}: {'; '.join(parts)}" if parts else ""
 
 
