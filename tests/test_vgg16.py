@@ -76,6 +76,7 @@ def test_input_sizes_are_pillows_bilinear_resizing():
 
 def test_with_two_input_sizes_a_prediction_is_the_mean_of_two():
     """Against plain calls on the images as they are and resized; the weights are in the network once."""
+    keras.utils.set_random_seed(0)  # of the top model's weights
     base, top = vgg16(64), top_model((1, 1, 512), 2, "avg")
     images = np.random.default_rng(1).random((3, 64, 64, 3), np.float32)
     plain = keras.applications.VGG16(include_top=False, weights=None, input_shape=(96, 96, 3), pooling="avg")
