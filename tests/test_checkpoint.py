@@ -12,9 +12,15 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 from conftest import MODELS, PROJECT, history, part_command, run_part
 from report import tensors
+from tutorial.augmentation import Features
+from tutorial.backend import keras
+from tutorial.checkpoint import Checkpoint
+from tutorial.cli import TutorialError
+from tutorial.dataset import Photos
 from tutorial.files import TEMPORARY
 
 import numpy as np
@@ -201,3 +207,26 @@ def test_a_folder_that_may_not_be_written_to(trained, disk, sentence, part):
     subprocess.run(["mount", "-o", "remount,ro", str(weights)], check=True)
     assert str(weights) in sentence(run_part(part, trained.data, weights, "--epochs", 1))
     assert sorted(weights.iterdir()) == before
+
+
+def test_a_checkpoint_belongs_to_its_photos_and_to_part_2s_model(tmp_path):
+    """Each of the three digests alone makes another run of it."""
+    args = SimpleNamespace(recipe="original", seed=0, restart=False, begun=time.monotonic())
+    labels = Photos(tmp_path, ("a", "b"), [], np.float32([0, 1, 0, 1]))
+
+    def checkpoint(train, validation, top):
+        data = [Features(np.full((4, 3), value, np.float32), labels, 2) for value in (train, validation)]
+        return Checkpoint(tmp_path / "a.weights.h5", args, SimpleNamespace(epochs=3), *data, [np.float32([top])])
+
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1, activation="sigmoid")])
+    model.compile(loss="binary_crossentropy", optimizer="sgd", metrics=["accuracy"])
+    first = checkpoint(1, 2, 3)
+    model.fit(first.train_data, validation_data=first.validation_data, verbose=0, callbacks=[first])
+    assert checkpoint(1, 2, 3).epochs_done == 1
+    for values, name in (
+        ((9, 2, 3), "training photos"),
+        ((1, 9, 3), "validation photos"),
+        ((1, 2, 9), "part 2's model"),
+    ):
+        with pytest.raises(TutorialError, match=rf"from a run with different {name}\. Use the same"):
+            checkpoint(*values)

@@ -33,3 +33,13 @@ def test_a_full_disk_gets_one_sentence(tmp_path):
     with refused, atomic_write(tmp_path / "a.csv"), open("/dev/full", "w") as full:
         full.write("x" * 100_000)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
+    """Or a power failure could leave the name with nothing in it."""
+    happened, fsync, replace = [], os.fsync, os.replace
+    monkeypatch.setattr(os, "fsync", lambda file: happened.append(os.fstat(file).st_size) or fsync(file))
+    monkeypatch.setattr(os, "replace", lambda *paths: happened.append("named") or replace(*paths))
+    with atomic_write(tmp_path / "a") as temporary:
+        temporary.write_text("hello")
+    assert happened == [5, "named"]
