@@ -214,19 +214,18 @@ def test_a_checkpoint_belongs_to_its_photos_and_to_part_2s_model(tmp_path):
     args = SimpleNamespace(recipe="original", seed=0, restart=False, begun=time.monotonic())
     labels = Photos(tmp_path, ("a", "b"), [], np.float32([0, 1, 0, 1]))
 
+    def features(value):
+        return Features(np.full((4, 3), value, np.float32), labels, 2)
+
     def checkpoint(train, validation, top):
-        data = [Features(np.full((4, 3), value, np.float32), labels, 2) for value in (train, validation)]
-        return Checkpoint(tmp_path / "a.weights.h5", args, SimpleNamespace(epochs=3), *data, [np.float32([top])])
+        data = features(train), features(validation), [np.float32([top])]
+        return Checkpoint(tmp_path / "a.weights.h5", args, SimpleNamespace(epochs=3), *data)
 
     model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1, activation="sigmoid")])
     model.compile(loss="binary_crossentropy", optimizer="sgd", metrics=["accuracy"])
-    first = checkpoint(1, 2, 3)
-    model.fit(first.train_data, validation_data=first.validation_data, verbose=0, callbacks=[first])
+    model.fit(features(1), validation_data=features(2), verbose=0, callbacks=[checkpoint(1, 2, 3)])
     assert checkpoint(1, 2, 3).epochs_done == 1
-    for values, name in (
-        ((9, 2, 3), "training photos"),
-        ((1, 9, 3), "validation photos"),
-        ((1, 2, 9), "part 2's model"),
-    ):
+    others = {"training photos": (9, 2, 3), "validation photos": (1, 9, 3), "part 2's model": (1, 2, 9)}
+    for name, values in others.items():
         with pytest.raises(TutorialError, match=rf"from a run with different {name}\. Use the same"):
             checkpoint(*values)
