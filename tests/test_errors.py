@@ -80,7 +80,13 @@ def metadata(change):
     return spoil
 
 
+def not_finite(path):
+    with h5py.File(path, "r+") as file:
+        file["layers/dense/vars/1"][3] = np.nan
+
+
 WEIGHTS_FAULTS = {
+    "a weight that is not a number": not_finite,
     "missing": lambda path: path.unlink(),
     "a folder": lambda path: path.unlink() or path.mkdir(),
     "text": lambda path: path.write_text("hello"),

@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 
 import predict
 from conftest import history, run
@@ -160,6 +161,14 @@ def test_the_best_model_present_is_the_default(trained, tmp_path, monkeypatch):
 def test_compare_refuses_a_bad_photo_before_it_prints(trained, sentence):
     done = run("tools/compare.py", "nix.jpg", "--weights-dir", trained.weights)
     assert "nix.jpg" in sentence(done) and done.stdout == ""
+
+
+@pytest.mark.parametrize("name", ["best.h5", "best"])
+def test_a_weights_file_may_have_another_name(trained, predictions, tmp_path, name):
+    shutil.copy(trained.weights / "small_convnet.weights.h5", tmp_path / name)
+    one = predictions["small_convnet"][0]
+    done = run("predict.py", one["photo"], "--weights", tmp_path / name, "--json")
+    assert done.returncode == 0 and json.loads(done.stdout)["class"] == one["class"], done.stderr
 
 
 def test_compare_prints_the_models(trained, predictions):

@@ -9,6 +9,7 @@ import json
 import math
 import os
 import shutil
+import tempfile
 from collections.abc import Sequence
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from importlib.metadata import version
@@ -247,7 +248,11 @@ def load_weights(model, path: Path, info: ModelInfo) -> None:
     """
     try:
         check_contents(path, max(SMALL, *(math.prod(variable.shape) for variable in model.variables)))
-        model.load_weights(path)
+        with tempfile.TemporaryDirectory() as folder:  # Keras reads only what is called .weights.h5
+            renamed = Path(folder, "model.weights.h5")
+            model.load_weights(path if path.name.endswith(".weights.h5") else shutil.copy(path, renamed))
+        if not all(np.isfinite(variable).all() for variable in model.get_weights()):
+            raise ValueError("some of its weights are not finite")
     except Exception as error:  # Keras and h5py raise errors of many kinds for a damaged file
         first_line = str(error).strip().splitlines()[0]
         raise TutorialError(f"{path} is damaged: train it again ({first_line}).") from None
