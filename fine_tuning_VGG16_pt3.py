@@ -64,7 +64,6 @@ def main() -> None:
             f"{top_file} is a {part2.model} ({part2.recipe}) for {' and '.join(part2.class_names)}, not part 2's top "
             f"model ({args.recipe}) for {' and '.join(train.class_names)}; run first: {command}"
         )
-    check_held_out(top_file, (validation, test), command)
     s.pooling, s.input_sizes = part2.settings["pooling"], tuple(part2.settings["input_sizes"])
 
     # VGG16 without its classifier, as trained on ImageNet, and part 2's top model on it
@@ -73,6 +72,7 @@ def main() -> None:
     num_classes = len(train.class_names)
     top = top_model((1, 1, 512) if s.pooling else base.output_shape[1:], num_classes, s.pooling, s.dropout)
     load_weights(top, top_file, part2)
+    check_held_out(top_file, (validation, test), command)
     top_weights = top.get_weights()
 
     # Freeze blocks 1 to 4; this has to come before compile

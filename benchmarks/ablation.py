@@ -81,11 +81,11 @@ def complete(folder: Path, make: Callable[[Path], object]) -> Path:
 def change_photos(data: Path, which: str, folder: Path) -> None:
     """Make the photos of a row: resized to the nearest pixel, or fewer training photos of the last class."""
     for split in ("train", "validation"):
-        names = class_folders(data / split)
-        for name in names:
+        classes = class_folders(data / split)
+        for name, photos_folder in classes.items():
             (folder / split / name).mkdir(parents=True)
-            photos = find_photos(data / split / name).photos
-            if which == FEW and split == "train" and name == names[-1]:
+            photos = find_photos(photos_folder).photos
+            if which == FEW and split == "train" and name == max(classes):
                 photos = photos[::3]
             for photo in photos:
                 there = folder / split / name / photo.name

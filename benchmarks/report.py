@@ -80,9 +80,9 @@ def linked_photos(data: Path, folder: Path, counts: dict[str, int]) -> Path:
         counts: photos of each class, by split.
     """
     for split, count in counts.items():
-        for name in class_folders(data / split):
+        for name, photos_folder in class_folders(data / split).items():
             (folder / split / name).mkdir(parents=True)
-            photos = find_photos(data / split / name).photos
+            photos = find_photos(photos_folder).photos
             for i in range(count):
                 photo = photos[i % len(photos)]
                 (folder / split / name / f"{i:05}{photo.suffix}").symlink_to(photo.resolve())

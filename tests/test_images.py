@@ -335,6 +335,8 @@ def test_no_odd_png_or_jpeg_metadata_sinks_a_photo(soft):
         assert np.array_equal(decode(pictures.png(pixels, chunk)), plain), chunk
     bomb = b"a\0\0" + zlib.compress(bytes(200_000_000))
     assert np.array_equal(decode(pictures.png(pixels, (b"zTXt", bomb))), plain)
+    turned = pictures.exif().removeprefix(b"Exif\0\0")
+    assert np.array_equal(decode(pictures.png(pixels, (b"zTXt", bomb), (b"eXIf", turned))), np.rot90(plain, -1))
     damaged = bytearray(pictures.png(pixels, (b"tEXt", b"a\0b")))
     damaged[damaged.index(b"tEXt") + 4] ^= 1  # its checksum is wrong now
     assert np.array_equal(decode(bytes(damaged)), plain)

@@ -12,7 +12,6 @@ from tutorial.cli import TutorialError, echo, file_path, parser, run
 from tutorial.dataset import find_photos
 from tutorial.images import open_photo, read_photo
 from tutorial.model_file import FILES
-from tutorial.plots import Prediction, check_picture_name, save_predictions
 from tutorial.recipes import DEFAULT, pretrained_dir, weights_dir
 
 ROW = "{:20}  {:8}  {:>6}  {:>11}  {:>7}  {:>10}  {:>6}  {:>7}  {}"
@@ -34,6 +33,8 @@ def main() -> None:
     # A photo that cannot be read, or would be overwritten, gets its sentence before the table
     path = next(iter(find_photos(args.photo).photos), args.photo) if args.photo else None
     if args.save:
+        from tutorial.plots import Prediction, check_picture_name, save_predictions
+
         check_picture_name(args.save, [path] if path else [])
     photo = open_photo(path) if path else None
 
@@ -49,11 +50,12 @@ def main() -> None:
         if path and photo:
             [probabilities], _ = model.predict([read_photo(path, info.image_size)])
             predicted = "{} ({:.1%})".format(*info.best_class(probabilities))
-            shown.append(Prediction(photo, predicted, f"{info.model}, {info.recipe} recipe"))
+            if args.save:
+                shown.append(Prediction(photo, predicted, f"{info.model}, {info.recipe} recipe"))
         cells = info.model, info.recipe, info.settings.get("epochs", "-"), counts, *accuracies, f"{info.minutes:.1f}"
         echo(ROW.format(*cells, predicted))
     print("photos: training + validation; train: accuracy during the last epoch, on augmented photos in parts 1 and 3")
-    if args.save and shown:
+    if shown:
         save_predictions(shown, args.save)
         echo(f"saved {args.save}")
 

@@ -24,7 +24,7 @@ MAX_UNREADABLE = 0.25  # share of a split's photos; beyond that, something is wr
 # What systems put beside photos, in lower case; names that begin with a dot are passed over, too.
 SYSTEM = {
     "__macosx", "@eadir", "#recycle", "$recycle.bin", "system volume information", "lost+found",
-    "thumbs.db", "ehthumbs.db", "desktop.ini",
+    ".ds_store", "thumbs.db", "ehthumbs.db", "desktop.ini",
 }  # fmt: skip
 
 

@@ -116,8 +116,9 @@ def decode_photo(content: bytes, path: str | Path, image_size: int | None = None
         except Exception as error:
             if isinstance(error, PhotoError | Image.DecompressionBombError):
                 raise
-            with suppress(Exception):
-                return _decode(_without_metadata(content), path, image_size)
+            for keep in (True, False):
+                with suppress(Exception):
+                    return _decode(_without_metadata(content, keep), path, image_size)
             raise
     except PhotoError as error:
         raise PhotoError(f"{path} {error}") from None
@@ -132,6 +133,45 @@ def decode_photo(content: bytes, path: str | Path, image_size: int | None = None
         ) from None
     except Exception as error:  # each of Pillow's decoders raises errors of its own for broken data
         raise PhotoError(f"{path} is broken or truncated ({error}).") from None
+
+
+def _decode(content: bytes, path: str | Path, image_size: int | None) -> Image.Image:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow warns about odd EXIF and big photos, and reads them all the same
+        with Image.open(BytesIO(content), formats=FORMATS) as image, _decoding(image):
+            _go_to_full_size(image)
+            orientation, profile = _orientation(image), image.info.get("icc_profile")
+            image.load()  # Image.verify() would pass a truncated JPEG
+            photo = _to_8_bits(image, content)
+            if orientation in ORIENTATIONS and image.format != "TIFF":  # Pillow turns TIFFs itself
+                photo = photo.transpose(ORIENTATIONS[orientation])
+            if image_size:
+                photo = photo.resize((image_size, image_size), RESAMPLING)
+            return _to_srgb(photo, profile, path)
+
+
+def _without_metadata(content: bytes, keep: bool) -> bytes:
+    """A PNG or JPEG with nothing but what its pixels need, for a photo whose metadata Pillow cannot read.
+
+    With ``keep``, EXIF and the color profile stay as well. Raises ValueError for other formats.
+    """
+    if content.startswith(b"\x89PNG"):
+        place, kept = 8, [content[:8]]
+        while kind := content[place + 4 : place + 8]:
+            end = place + 12 + int.from_bytes(content[place : place + 4], "big")
+            if kind[:1].isupper() or kind == b"tRNS" or (keep and kind in (b"eXIf", b"iCCP")):
+                kept.append(content[place:end])
+            place = end
+        return b"".join(kept)
+    if content.startswith(b"\xff\xd8"):
+        place, kept = 2, [content[:2]]
+        while (marker := content[place + 1]) != 0xDA and content[place] == 0xFF:  # the scan begins with 0xDA
+            end = place + 2 + int.from_bytes(content[place + 2 : place + 4], "big")
+            if marker not in (*range(0xE3 if keep else 0xE1, 0xEE), 0xEF, 0xFE):  # APP14, Adobe's colors, always stays
+                kept.append(content[place:end])
+            place = end
+        return b"".join([*kept, content[place:]])
+    raise ValueError
 
 
 @contextmanager
@@ -156,6 +196,14 @@ def _go_to_full_size(image: Image.Image) -> None:
             image.seek(page)
         except EOFError:
             raise PhotoError("is a camera raw file, or has only a thumbnail: export it as JPEG.") from None
+
+
+def _tag(image: Any, name: str) -> tuple[int, ...]:
+    """The whole numbers of a TIFF's tag; (0,) where it has none."""
+    number = next(number for number, tag in TiffTags.TAGS_V2.items() if tag.name == name)
+    values = image.tag_v2.get(number, 0)
+    values = values if isinstance(values, tuple) else (values,)
+    return tuple(value for value in values if isinstance(value, int)) or (0,)
 
 
 def _orientation(image: Image.Image) -> int:
@@ -294,50 +342,3 @@ def caffe(images: np.ndarray | list[np.ndarray]) -> np.ndarray:
 
 
 PREPROCESSING = {"rescale": rescale, "caffe": caffe}
-
-
-def _tag(image: Any, name: str) -> tuple[int, ...]:
-    """The whole numbers of a TIFF's tag; (0,) where it has none."""
-    number = next(number for number, tag in TiffTags.TAGS_V2.items() if tag.name == name)
-    values = image.tag_v2.get(number, 0)
-    values = values if isinstance(values, tuple) else (values,)
-    return tuple(value for value in values if isinstance(value, int)) or (0,)
-
-
-def _decode(content: bytes, path: str | Path, image_size: int | None) -> Image.Image:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Pillow warns about odd EXIF and big photos, and reads them all the same
-        with Image.open(BytesIO(content), formats=FORMATS) as image, _decoding(image):
-            _go_to_full_size(image)
-            orientation, profile = _orientation(image), image.info.get("icc_profile")
-            image.load()  # Image.verify() would pass a truncated JPEG
-            photo = _to_8_bits(image, content)
-            if orientation in ORIENTATIONS and image.format != "TIFF":  # Pillow turns TIFFs itself
-                photo = photo.transpose(ORIENTATIONS[orientation])
-            if image_size:
-                photo = photo.resize((image_size, image_size), RESAMPLING)
-            return _to_srgb(photo, profile, path)
-
-
-def _without_metadata(content: bytes) -> bytes:
-    """A PNG or JPEG with nothing but what its pixels need, for a photo whose metadata Pillow cannot read.
-
-    Raises ValueError for other formats.
-    """
-    if content.startswith(b"\x89PNG"):
-        place, kept = 8, [content[:8]]
-        while kind := content[place + 4 : place + 8]:
-            end = place + 12 + int.from_bytes(content[place : place + 4], "big")
-            if kind[:1].isupper() or kind == b"tRNS":
-                kept.append(content[place:end])
-            place = end
-        return b"".join(kept)
-    if content.startswith(b"\xff\xd8"):
-        place, kept = 2, [content[:2]]
-        while (marker := content[place + 1]) != 0xDA and content[place] == 0xFF:  # the scan begins with 0xDA
-            end = place + 2 + int.from_bytes(content[place + 2 : place + 4], "big")
-            if marker not in (*range(0xE1, 0xEE), 0xEF, 0xFE):  # APP1 to APP13, APP15, comment; APP14 is Adobe's colors
-                kept.append(content[place:end])
-            place = end
-        return b"".join([*kept, content[place:]])
-    raise ValueError

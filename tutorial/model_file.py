@@ -111,17 +111,18 @@ def check_held_out(path: Path, splits: Sequence[Photos | None], command: str) ->
     """Refuse to go on from a model that was trained on photos which are now for validation or test, by their content.
 
     Args:
-        path: of the model's weights file.
+        path: of the model's weights file, whose contents :func:`load_weights` has checked.
         splits: the validation and test photos.
         command: that trains the model again.
 
     Raises:
         TutorialError: it was; or its file does not have its training photos.
     """
-    with h5py.File(path) as file:
-        if TRAINED_ON not in file:
-            raise TutorialError(f"{path} is of an earlier version of the tutorial; run again first: {command}")
-        trained_on = set(file[TRAINED_ON][()].tolist())
+    try:
+        with h5py.File(path) as file:
+            trained_on = set(file[TRAINED_ON][()].tolist())
+    except (KeyError, TypeError, AttributeError):
+        raise TutorialError(f"{path} does not have its training photos; run again first: {command}") from None
     for split in filter(None, splits):
         paths = zip(split.paths, split.digests, strict=True)
         same = [split.name(one) for one, digest in paths if _number(digest) in trained_on]

@@ -7,24 +7,32 @@ new, or one is missing, which the parts refuse. Running again repairs it.
 import hashlib
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from itertools import count
 from pathlib import Path
 
 from photo_tools.photo_folders import TRAIN, VALIDATION, read_csv
 from tutorial.cli import TutorialError, echo
+from tutorial.dataset import SYSTEM
 from tutorial.images import PhotoError, read_file
 
 BUILT, REPLACED, MANIFEST = ".splitting", ".replaced", "split.csv"
-BY_SYSTEMS = {".DS_Store", "Thumbs.db", "desktop.ini"}  # are made again
 
 
-def refuse_foreign_files(data: Path) -> set[tuple[str, str]]:
+def _files(folder: Path) -> Iterator[Path]:
+    """Every file in the train/ and validation/ of a folder, hidden ones too, but for those that systems make again."""
+    for split in (TRAIN, VALIDATION):
+        for path in (folder / split).rglob("*"):
+            if (path.is_symlink() or not path.is_dir()) and path.name.lower() not in SYSTEM:
+                yield path
+
+
+def refuse_foreign_files(data: Path) -> set[str]:
     """Check that everything in train/ and validation/ was made by an earlier split, and is unchanged.
 
     Returns:
-        Name and SHA-256 of what the earlier split has made.
+        The names of what the earlier split has made: train/calico/1.jpg.
 
     Raises:
         TutorialError: it was not.
@@ -34,27 +42,19 @@ def refuse_foreign_files(data: Path) -> set[tuple[str, str]]:
         os.replace(data / BUILT / MANIFEST, manifest)  # a run was killed after it installed the folders
     rows = read_csv(manifest, {"file", "sha256"}) if manifest.exists() else []
     made = {(row["file"], row["sha256"]) for row in rows}
-    _refuse_others(data, data, made)
-    return made
+    for path in _files(data):
+        digest = ""
+        with suppress(PhotoError):  # a link to nothing, a pipe ...
+            digest = hashlib.sha256(read_file(path)).hexdigest()
+        if (path.relative_to(data).as_posix(), digest) not in made:
+            raise TutorialError(
+                f"{path} was not made by split.py, and is not replaced: move {data / TRAIN} and {data / VALIDATION} "
+                "away, or name another --data."
+            )
+    return {name for name, _ in made}
 
 
-def _refuse_others(folder: Path, data: Path, made: set[tuple[str, str]]) -> None:
-    """Check the train/ and validation/ in a folder: hidden files too, for they would be deleted with the others."""
-    for split in (TRAIN, VALIDATION):
-        for path in (path for path in (folder / split).rglob("*") if not path.is_dir() or path.is_symlink()):
-            if path.name in BY_SYSTEMS:
-                continue
-            digest = ""
-            with suppress(PhotoError):  # a link to nothing, a pipe ...
-                digest = hashlib.sha256(read_file(path)).hexdigest()
-            if (path.relative_to(folder).as_posix(), digest) not in made:
-                raise TutorialError(
-                    f"{path} was not made by split.py, and is not replaced: move {data / TRAIN} and "
-                    f"{data / VALIDATION} away, or name another --data."
-                )
-
-
-def install_split(data: Path, build: Callable[[Path], None], made: set[tuple[str, str]]) -> None:
+def install_split(data: Path, build: Callable[[Path], None], made: set[str]) -> None:
     """Build the new folders and the manifest, then install them by renaming.
 
     Args:
@@ -77,9 +77,7 @@ def install_split(data: Path, build: Callable[[Path], None], made: set[tuple[str
         for split in (VALIDATION, TRAIN):
             os.rename(built / split, data / split)
         os.replace(built / MANIFEST, data / MANIFEST)
-        try:
-            _refuse_others(replaced, data, made)
-        except TutorialError:  # something was added meanwhile
+        if any(path.relative_to(replaced).as_posix() not in made for path in _files(replaced)):  # added meanwhile
             kept = next(path for i in count(1) if not (path := data / f"replaced-{i}").exists())
             os.rename(replaced, kept)
             echo(f"{kept} has files that were added to {TRAIN}/ or {VALIDATION}/ meanwhile: look at them")
