@@ -1,9 +1,12 @@
 """A script as a guest in its process and terminal: streams, interrupts, notebooks, paths; and the Makefile's."""
 
 import os
+import re
 import shutil
+import struct
 import subprocess
 import sys
+from contextlib import suppress
 
 from conftest import PROJECT, draw, run
 
@@ -158,3 +161,48 @@ def test_clean_removes_only_what_is_computed_again(tmp_path):
         assert done.returncode == 0, done.stderr
         files = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()}
         assert files == {*kept, "Makefile"}
+
+
+# ---- The progress bar --------------------------------------------------------------------------------
+
+COUNTING = """
+import time
+from tutorial.cli import ProgressBar, run
+def main():
+    bar = ProgressBar("reading photos of a very long folder name", 400)
+    for done in range(1, 31):
+        time.sleep(0.1)
+        bar.update(done)
+    raise KeyboardInterrupt
+run(main)
+"""
+
+
+@posix
+def test_the_progress_bar_fits_into_40_columns_and_gives_the_cursor_back():
+    """In a real terminal; with the time left, and after Ctrl-C."""
+    import fcntl
+    import pty
+    import termios
+
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 40, 0, 0))
+    env = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "NO_COLOR")} | {"TERM": "xterm"}
+    process = subprocess.Popen([sys.executable, "-c", COUNTING], cwd=PROJECT, env=env, stdout=theirs, stderr=theirs)
+    os.close(theirs)
+    written = b""
+    with suppress(OSError):  # the terminal is closed
+        while piece := os.read(ours, 65536):
+            written += piece
+    os.close(ours)
+    assert process.wait(20) == 130
+    text = written.decode()
+    frames = [line for line in re.split(r"[\r\n]+", re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text)) if "/400" in line]
+    assert len(frames) > 3 and max(map(len, frames)) <= 40
+    assert any(re.search(r"2\d/400 \d\d:\d\d left: reading", frame) for frame in frames), frames
+    assert text.rindex("\x1b[?25h") > text.rindex("\x1b[?25l")  # the cursor is shown again
+
+
+def test_no_progress_bar_where_the_output_is_a_file():
+    done = run("-c", COUNTING.replace("0.1", "0.01"))
+    assert done.returncode == 130 and done.stdout == "" and done.stderr.startswith("\nstopped")
