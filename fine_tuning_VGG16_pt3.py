@@ -19,7 +19,7 @@ from tutorial.cli import TutorialError, echo, run
 from tutorial.dataset import load_images
 from tutorial.evaluation import evaluate, features_of, predictor, save_model
 from tutorial.imagenet_weights import imagenet_weights
-from tutorial.model_file import FILES, check_held_out, load_weights, read_info
+from tutorial.model_file import FILES, WeightsFile
 from tutorial.recipes import same_flags
 from tutorial.training import adamw, class_weights, start, training_callbacks
 from tutorial.vgg16 import attach_top, split_at_block5
@@ -57,7 +57,8 @@ def main() -> None:
     top_file, command = args.weights_dir / name, command + same_flags(args)
     if not top_file.exists():
         raise TutorialError(f"part 3 starts from part 2's {top_file}, which does not exist; run first: {command}")
-    part2 = read_info(top_file)
+    saved = WeightsFile(top_file)
+    part2 = saved.info
     train, validation, test = load_images(args.data, part2.image_size)
     if (part2.model, part2.recipe, part2.class_names) != ("bottleneck_fc_model", args.recipe, list(train.class_names)):
         raise TutorialError(
@@ -71,8 +72,8 @@ def main() -> None:
     base = keras.applications.VGG16(weights=imagenet_weights(), include_top=False, input_shape=image_shape)
     num_classes = len(train.class_names)
     top = top_model((1, 1, 512) if s.pooling else base.output_shape[1:], num_classes, s.pooling, s.dropout)
-    load_weights(top, top_file, part2)
-    check_held_out(top_file, (validation, test), command)
+    saved.load_weights(top)
+    saved.check_held_out((validation, test), command)
     top_weights = top.get_weights()
 
     # Freeze blocks 1 to 4; this has to come before compile

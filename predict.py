@@ -17,13 +17,13 @@ from pathlib import Path
 from tutorial.cli import TutorialError, echo, escape, file_path, parser, probability, run
 from tutorial.dataset import expand_folders
 from tutorial.images import INFERENCE_BATCH, PhotoError, open_photo, read_many
-from tutorial.model_file import FILES, FIRST_COMMAND, ModelInfo, load_weights, read_detector, read_info
+from tutorial.model_file import FILES, FIRST_COMMAND, WeightsFile
 from tutorial.recipes import DEFAULT, pretrained_dir, weights_dir
 
 MAX_PICTURE = 40  # photos in the picture that --save writes
 
 
-def load_network(path: Path, info: ModelInfo):  # noqa: ANN201  a keras.Model: Keras takes seconds to import
+def load_network(file: WeightsFile):  # noqa: ANN201  a keras.Model: Keras takes seconds to import
     """The network of a weights file, from images to probabilities, built by the functions of the parts.
 
     Raises TutorialError if the file does not fit them, or if ImageNet weights are needed and cannot be fetched.
@@ -34,7 +34,8 @@ def load_network(path: Path, info: ModelInfo):  # noqa: ANN201  a keras.Model: K
     from tutorial.imagenet_weights import imagenet_weights
     from tutorial.vgg16 import attach_top, without_frozen_blocks
 
-    num_classes, size, s = len(info.class_names), info.image_size, info.settings
+    info, s = file.info, file.info.settings
+    num_classes, size = len(info.class_names), info.image_size
     try:
         if info.model == "small_convnet":
             network = saved = NETWORKS[s["network"]](num_classes, image_size=size)
@@ -47,8 +48,8 @@ def load_network(path: Path, info: ModelInfo):  # noqa: ANN201  a keras.Model: K
             saved = top if info.model == "bottleneck_fc_model" else network
             saved = without_frozen_blocks(network) if info.half_precision else saved
     except (KeyError, TypeError, ValueError):
-        raise TutorialError(f"{path} has invalid metadata: train it again.") from None
-    load_weights(saved, path, info)
+        raise TutorialError(f"{file.path} has invalid metadata: train it again.") from None
+    file.load_weights(saved)
     return network
 
 
@@ -56,8 +57,8 @@ class TrainedModel:
     """A model that a part has trained. Its network is loaded when it is needed: Keras takes seconds."""
 
     def __init__(self, path: Path, threshold: float | None = None) -> None:
-        self.path, self.info = path, read_info(path)
-        self.image_size = self.info.image_size
+        self.path, self.file = path, WeightsFile(path)
+        self.info, self.image_size = self.file.info, self.file.info.image_size
         self.threshold = self.info.rejection_threshold if threshold is None else threshold
         photos = sum(self.info.photos.get("train", {}).values())
         self.name = f"{path}, {self.info.model} for {' or '.join(self.info.class_names)}, trained on {photos:,} photos"
@@ -68,7 +69,7 @@ class TrainedModel:
         """The network, with its features as a second output."""
         from tutorial.vgg16 import with_features
 
-        return with_features(load_network(self.path, self.info))
+        return with_features(load_network(self.file))
 
     def predict(self, images):  # noqa: ANN201  NumPy arrays
         """Calibrated probabilities, float64 (n, classes), and whether each photo is out of distribution, bool (n,).
@@ -80,7 +81,7 @@ class TrainedModel:
 
         flip = self.info.settings.get("flip_tta", False)
         found, features = predict(self.network, images, self.info.preprocessing, flip)
-        detector = read_detector(self.path, len(self.info.class_names), features.shape[1])
+        detector = self.file.detector(features.shape[1])
         outliers = detector.scores(features) > detector.threshold if detector else [False] * len(images)
         return calibrate(found, self.info.temperature, self.info.offsets), outliers
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from tutorial.cli import PROJECT
 from tutorial.dataset import class_folders, find_photos
 from tutorial.files import atomic_write
+from tutorial.hdf5 import arrays_in
 from tutorial.model_file import PACKAGES
 
 import h5py
@@ -91,10 +92,8 @@ def linked_photos(data: Path, folder: Path, counts: dict[str, int]) -> Path:
 
 def tensors(path: Path) -> dict[str, np.ndarray]:
     """Every array in an HDF5 file by its path in it."""
-    found = {}
     with h5py.File(path) as file:
-        file.visititems(lambda name, item: found.update({name: item[()]}) if isinstance(item, h5py.Dataset) else None)
-    return found
+        return arrays_in(file)
 
 
 FORMATS = {"jpg": "JPEG", "png": "PNG", "gif": "GIF", "webp": "WEBP", "bmp": "BMP", "tif": "TIFF"}

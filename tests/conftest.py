@@ -8,10 +8,14 @@ import subprocess
 import sys
 import threading
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from hashlib import sha256
+from io import BytesIO
 from pathlib import Path
 from types import SimpleNamespace
 
+import h5py
 import numpy as np
 import pytest
 from PIL import Image
@@ -74,6 +78,22 @@ def history(weights: Path, model: str) -> list[dict[str, float]]:
     """The rows of a part's CSV."""
     with open(weights / f"{model}.csv", newline="") as file:
         return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+
+
+@contextmanager
+def edited(path: Path) -> Iterator[tuple[dict, h5py.File]]:
+    """A weights file's metadata and arrays, to be changed; it is saved with the checksum that it then should have."""
+    content = path.read_bytes()
+    start = content.index(b"\x89HDF")
+    info, memory = json.loads(content[65:start].rstrip(b"\0")), BytesIO(content[start:])
+    with h5py.File(memory, "r+") as file:
+        yield info, file
+    text = json.dumps(info).encode()
+    size = 512
+    while size < 66 + len(text):
+        size *= 2
+    rest = text + bytes(size - 65 - len(text)) + memory.getvalue()
+    path.write_bytes(sha256(rest).hexdigest().encode() + b"\n" + rest)
 
 
 def odd_photos(folder: Path) -> None:

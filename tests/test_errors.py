@@ -1,10 +1,11 @@
 """What a reader can get wrong: one sentence that names the folder or file and the remedy, exit status 2."""
 
-import json
+import math
 import os
 import shutil
+from hashlib import sha256
 
-from conftest import PROJECT, draw, run, run_part
+from conftest import PROJECT, draw, edited, run, run_part
 from predict import TrainedModel
 from tutorial.cli import TutorialError
 from tutorial.recipes import parse_settings
@@ -49,7 +50,7 @@ def test_part_3_with_the_wrong_weights(trained, data, tmp_path, sentence):
     with h5py.File(weights / "bottleneck_fc_model.weights.h5", "w") as file:  # like the blog post's own
         file["dense_1/kernel"] = np.zeros(3)
     line = sentence(run_part(3, data, weights))
-    assert "was not saved by a part of this tutorial" in line and "pt2.py" in line
+    assert "was not saved by this version of the tutorial" in line and "pt2.py" in line
 
     shutil.copy(trained.weights / "bottleneck_fc_model.weights.h5", weights)
     for split in ("train", "validation"):
@@ -63,25 +64,44 @@ def half(path):
 
 
 def without_a_tensor(path):
-    with h5py.File(path, "r+") as file:
+    with edited(path) as (_, file):
         del file["layers"][next(iter(file["layers"]))]
 
 
 def metadata(change):
-    """A fault: the metadata with this change, or something else in its place."""
+    """A fault: the metadata with this change."""
 
     def spoil(path):
-        with h5py.File(path, "r+") as file:
-            old = json.loads(file.attrs["model_info"])
-            del file.attrs["model_info"]
-            if change is not None:
-                file.attrs["model_info"] = json.dumps(old | change) if isinstance(change, dict) else change
+        with edited(path) as (info, _):
+            info.update(change)
 
     return spoil
 
 
+def of_an_earlier_version(path):
+    content = path.read_bytes()
+    path.write_bytes(content[content.index(b"\x89HDF") :])
+
+
+def other_header(change):
+    """A fault: another text in place of the metadata, with its checksum."""
+
+    def spoil(path):
+        content = path.read_bytes()
+        rest = change.ljust(content.index(b"\x89HDF") - 65, b"\0") + content[content.index(b"\x89HDF") :]
+        path.write_bytes(sha256(rest).hexdigest().encode() + b"\n" + rest)
+
+    return spoil
+
+
+def one_byte(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
 def not_finite(path):
-    with h5py.File(path, "r+") as file:
+    with edited(path) as (_, file):
         file["layers/dense/vars/1"][3] = np.nan
 
 
@@ -93,9 +113,12 @@ WEIGHTS_FAULTS = {
     "empty": lambda path: path.write_bytes(b""),
     "truncated": half,
     "a tensor is missing": without_a_tensor,
-    "of another program": metadata(None),
-    "metadata is no JSON": metadata("{"),
-    "metadata is something else": metadata(np.arange(3)),
+    "one byte is another": one_byte,
+    "of an earlier version": of_an_earlier_version,
+    "metadata is no JSON": other_header(b"{"),
+    "metadata is deep": other_header(b"[" * 1500),
+    "metadata is something else": other_header(b"[1, 2, 3]"),
+    "a number without end": metadata({"temperature": 10**400}),
     "for another size": metadata({"image_size": 64}),
     "of an unknown network": metadata({"settings": {"network": "transformer"}}),
     "of a later version": metadata({"new": 1}),
@@ -215,11 +238,14 @@ def test_no_picture_is_saved_over_a_photo(trained, tmp_path, sentence, script):
 
 
 def test_a_model_that_is_replaced_while_it_is_read(trained, tmp_path):
-    """Its words would be those of one file, its weights another's."""
+    """Its words and its weights are of the same moment."""
     path = tmp_path / "small_convnet.weights.h5"
     shutil.copy(trained.weights / path.name, path)
-    model = TrainedModel(path)
-    with h5py.File(path, "r+") as file:  # another training with the same classes in the other order
-        file.attrs["model_info"] = file.attrs["model_info"].replace('"calico", "tabby"', '"tabby", "calico"')
-    with pytest.raises(TutorialError, match="was replaced while it was being read: run the command again"):
-        model.predict([np.zeros((150, 150, 3), np.uint8)])
+    model, photo = TrainedModel(path), [np.zeros((150, 150, 3), np.uint8)]
+    with edited(path) as (info, file):  # another training, with the classes in the other order
+        info["class_names"].reverse()
+        file["layers/dense_1/vars/1"][:] += 3
+    old, new = model.describe(photo)[0][1], TrainedModel(path).describe(photo)[0][1]
+    logit = math.log(old["probability"] / (1 - old["probability"])) * (1 if old["class"] == "tabby" else -1) + 3
+    changed = math.log(new["probability"] / (1 - new["probability"])) * (1 if new["class"] == "calico" else -1)
+    assert changed == pytest.approx(logit, abs=1e-3)

@@ -1,12 +1,11 @@
 """Hostile files: they run no code, take no memory, and cannot control the terminal."""
 
-import json
 import os
 import pickle
 import shutil
 import zipfile
 
-from conftest import MODELS, run, run_part
+from conftest import MODELS, edited, run, run_part
 from tutorial.backend import keras
 from tutorial.cli import TutorialError, escape
 from tutorial.model_file import FILES, read_info
@@ -73,7 +72,7 @@ def test_no_code_in_a_whole_model_with_our_metadata_is_run(marker, trained, tmp_
     shutil.copy(trained.weights / CONVNET, path)
     lambda_model(marker).save(tmp_path / "model.keras")
     marker.unlink(missing_ok=True)
-    with h5py.File(path, "r+") as file, zipfile.ZipFile(tmp_path / "model.keras") as model:
+    with edited(path) as (_, file), zipfile.ZipFile(tmp_path / "model.keras") as model:
         file.attrs["model_config"] = model.read("config.json")
     assert run("predict.py", photo, "--weights", path).returncode == 0
 
@@ -111,6 +110,10 @@ def enormous(file, folder):
     file.create_dataset("layers/dense_1/vars/1", (2**40,), "f4", chunks=(2**10,))
 
 
+def one_chunk_of_gigabytes(file, folder):
+    file.create_dataset("layers/dense_1/vars/1", (1,), "f4", chunks=(2**29,), maxshape=(None,), compression="gzip")
+
+
 def reference(file, folder):
     file.create_dataset("layers/dense_1/vars/1", data=file["layers"].ref, dtype=h5py.ref_dtype)
 
@@ -119,11 +122,13 @@ def cycle(file, folder):
     file["layers/again"] = file["layers"]
 
 
-@pytest.mark.parametrize("change", [external, soft, stored_elsewhere, enormous, reference, cycle])
+@pytest.mark.parametrize(
+    "change", [external, soft, stored_elsewhere, enormous, one_chunk_of_gigabytes, reference, cycle]
+)
 def test_arrays_that_are_elsewhere_or_enormous_are_refused(trained, tmp_path, photo, sentence, change):
     path = tmp_path / CONVNET
     shutil.copy(trained.weights / CONVNET, path)
-    with h5py.File(path, "r+") as file:
+    with edited(path) as (_, file):
         if "vars" in file["layers/dense_1"] and change is not cycle:
             del file["layers/dense_1/vars/1"]
         change(file, tmp_path)
@@ -156,8 +161,8 @@ def test_arrays_that_are_elsewhere_or_enormous_are_refused(trained, tmp_path, ph
 def test_invalid_metadata_is_refused(trained, tmp_path, change):
     path = tmp_path / CONVNET
     shutil.copy(trained.weights / CONVNET, path)
-    with h5py.File(path, "r+") as file:
-        file.attrs["model_info"] = json.dumps(json.loads(file.attrs["model_info"]) | change)
+    with edited(path) as (info, _):
+        info.update(change)
     with pytest.raises(TutorialError, match="has invalid metadata") as refused:
         read_info(path)
     assert str(refused.value).isprintable()

@@ -13,7 +13,7 @@ from tutorial.dataset import Photos, load_images
 from tutorial.evaluation import evaluate
 from tutorial.imagenet_weights import LAYERS, imagenet_weights, read_tensors
 from tutorial.images import read_photo
-from tutorial.model_file import FILES, read_info
+from tutorial.model_file import FILES, WeightsFile, read_info
 from tutorial.training import accuracy, adamw, class_weights
 
 import numpy as np
@@ -48,7 +48,7 @@ def test_weights_files_hold_how_they_were_made(improved):
 
 def plain_network(model, weights):
     """A function from preprocessed photos of any size to a probability for each class, put together here."""
-    network = load_network(weights, read_info(weights))
+    network = load_network(WeightsFile(weights))
     if model == "small_convnet":
         return lambda photos: network.predict(photos, verbose=0)
     vgg16 = [tensor for name in LAYERS for tensor in network.get_layer(name).get_weights()]

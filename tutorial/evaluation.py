@@ -45,8 +45,10 @@ def predict(
     """
     probabilities, features = [], []
     progress = ProgressBar("predicting", len(images))
-    for start in range(0, len(images), INFERENCE_BATCH):
-        batch = PREPROCESSING[preprocessing](images[start : start + INFERENCE_BATCH])
+    largest = max(layer.output.shape[1] for layer in network.layers if len(layer.output.shape) == 4)
+    step = max(1, INFERENCE_BATCH * min(256, largest) ** 2 // largest**2)  # fewer large images at a time: memory
+    for start in range(0, len(images), step):
+        batch = PREPROCESSING[preprocessing](images[start : start + step])
         outputs, seen = network.predict_on_batch(batch)
         found = class_probabilities(outputs)
         if flip:

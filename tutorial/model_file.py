@@ -1,24 +1,26 @@
 """The weights file of a trained model, which holds all that predict.py needs to know.
 
-Weights only, in Keras's ``.weights.h5`` layout, never a pickled or whole model: reading one cannot run code. The
-metadata is JSON in one HDF5 root attribute.
+Weights only, in Keras's ``.weights.h5`` layout, never a pickled or whole model: reading one cannot run code. HDF5
+leaves the beginning of a file to its writer (the "user block"). There stand, as text, the SHA-256 of all that follows
+and the metadata as JSON, so that damage is found before HDF5's library, which can crash on it, sees the file.
 """
 
-import errno
 import json
 import math
-import os
-import shutil
-import tempfile
+import re
 from collections.abc import Sequence
 from dataclasses import MISSING, asdict, dataclass, field, fields
+from functools import cached_property
+from hashlib import sha256
 from importlib.metadata import version
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 from tutorial.cli import TutorialError, escape
 from tutorial.dataset import MAX_CLASSES, Photos, some
 from tutorial.files import atomic_write
+from tutorial.hdf5 import arrays_in, read_arrays
 from tutorial.images import PREPROCESSING
 from tutorial.out_of_distribution import Detector
 from tutorial.recipes import DEFAULT, flattened
@@ -26,10 +28,10 @@ from tutorial.recipes import DEFAULT, flattened
 import h5py
 import numpy as np
 
-ATTRIBUTE, DETECTOR = "model_info", "out_of_distribution"  # a root attribute, and a group
+DETECTOR = "out_of_distribution"  # a group
 TRAINED_ON = "training_photos"  # a dataset: the first 8 bytes of each training photo's SHA-256, uint64 (n,)
-MAX_TEXT = 1_000_000  # characters of JSON; far more than a part writes
-SMALL = 1_000_000  # numbers that any array may have
+HEADER = re.compile(b"([0-9a-f]{64})\n([^\0]{1,1000000})\0+\x89HDF")  # SHA-256 of what follows it; JSON; padding; HDF5
+MAX_BYTES = 2_000_000_000  # of a file; VGG16 has 60 million, trained for 1,000 classes with the blog's top 100 million
 SIZES, MAX_SIZES = range(32, 1025), 8  # pixels, and input sizes
 PACKAGES = ("tensorflow", "keras", "numpy", "pillow")  # whose versions a weights file names
 
@@ -71,13 +73,100 @@ class ModelInfo:
         return self.class_names[best], float(probabilities[best])
 
 
+class _Memory(BytesIO):
+    """A file in memory that Keras takes for a weights file: a disk that fills up would crash HDF5's library."""
+
+    def __str__(self) -> str:
+        return "memory.weights.h5"
+
+
+class WeightsFile:
+    """A weights file, read once: all that is asked of it later is from the same moment.
+
+    Raises:
+        TutorialError: the file is missing, damaged, or was not saved by one of the parts.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        if not path.is_file():
+            raise TutorialError(f"there is no weights file {path}: run the parts in order, or name one with --weights.")
+        try:
+            if path.stat().st_size > MAX_BYTES:
+                raise TutorialError(f"{path} is not a weights file: it is too large.")
+            self.content = path.read_bytes()
+        except OSError as error:
+            raise TutorialError(f"{path} cannot be read ({error.strerror}): check its permissions.") from None
+        self.info = _parse(path, self.content)
+
+    @cached_property
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Every array in the file by its path there. Raises TutorialError if HDF5's library cannot read it."""
+        try:
+            return read_arrays(self.content)
+        except ValueError as error:
+            raise self.damaged(error) from None
+
+    def damaged(self, reason: object) -> TutorialError:
+        """The error to raise."""
+        return TutorialError(f"{self.path} is damaged: train it again ({reason}).")
+
+    def load_weights(self, model) -> None:
+        """Load the weights into a Keras model that was built as the part that saved them builds it.
+
+        Raises:
+            TutorialError: they do not fit, are not finite, or the file is damaged.
+        """
+        if not all(np.isfinite(array).all() for array in self.arrays.values()):
+            raise self.damaged("some of its weights are not finite")
+        try:
+            model.load_weights(_hdf5(self.arrays))
+        except Exception as error:  # Keras raises errors of many kinds
+            raise self.damaged(str(error).strip().splitlines()[0]) from None
+
+    def detector(self, features: int) -> Detector | None:
+        """The out-of-distribution detector; None where there is none.
+
+        Raises:
+            TutorialError: it does not fit the classes, or a network of so many features.
+        """
+        means, threshold = (self.arrays.get(f"{DETECTOR}/{name}") for name in ("class_means", "threshold"))
+        if means is None or threshold is None:
+            return None
+        if means.shape != (len(self.info.class_names), features) or threshold.shape:
+            raise self.damaged("its class means do not fit its network")
+        return Detector(means, float(threshold))
+
+    def check_held_out(self, splits: Sequence[Photos | None], command: str) -> None:
+        """Refuse to go on from a model that was trained on photos which are now for validation or test, by content.
+
+        Args:
+            splits: the validation and test photos.
+            command: that trains the model again.
+
+        Raises:
+            TutorialError: it was; or the file does not have its training photos.
+        """
+        if TRAINED_ON not in self.arrays:
+            raise TutorialError(f"{self.path} does not have its training photos; run again first: {command}")
+        trained_on = set(self.arrays[TRAINED_ON].ravel().tolist())
+        for split in filter(None, splits):
+            paths = zip(split.paths, split.digests, strict=True)
+            same = [split.name(one) for one, digest in paths if _number(digest) in trained_on]
+            if same:
+                raise TutorialError(
+                    f"{len(same)} of {len(split.paths)} photos in {split.folder} were training photos of {self.path} "
+                    f"({some(same)}), so scores on them mean nothing; train it on today's photos first: {command}"
+                )
+
+
 def save_weights(
     model, path: Path, info: ModelInfo, detector: Detector | None = None, digests: Sequence[bytes] = ()
 ) -> None:
     """Save a Keras model's weights with their metadata as one file, complete or not at all.
 
     Args:
-        model: its weights are saved.
+        model: its weights are saved; in float16 where ``info`` says half precision.
         path: of the file.
         info: the metadata.
         detector: for out-of-distribution detection.
@@ -86,70 +175,53 @@ def save_weights(
     Raises:
         TutorialError: the folder cannot be written to.
     """
-    own = model.optimizer.variables if model.compiled else []  # Keras saves them, too
-    needed = 4 * sum(math.prod(variable.shape) for variable in [*model.variables, *own]) + 1e6  # float32
+    memory = _Memory()
+    model.save_weights(memory)
+    with h5py.File(memory) as file:
+        arrays = arrays_in(file)
+    if info.half_precision:
+        arrays = {name: array.astype(np.float16) for name, array in arrays.items()}
+        assert all(np.isfinite(array).all() for array in arrays.values())  # float16 ends at 65504, beyond any weight
+    if detector:
+        arrays |= {f"{DETECTOR}/{name}": np.asarray(value) for name, value in asdict(detector).items()}
+    if digests:
+        arrays[TRAINED_ON] = np.array([_number(digest) for digest in digests], np.uint64)
+    text = json.dumps(asdict(info)).encode()
+    size = max(512, 1 << (len(text) + 65).bit_length())  # HDF5 looks for its beginning at 512, 1024, 2048 ...
+    rest = text.ljust(size - 65, b"\0") + _hdf5(arrays).getvalue()
     with atomic_write(path) as temporary:
-        # When a disk fills up in the middle, HDF5's library prints pages to the terminal.
-        if shutil.disk_usage(temporary.parent).free < needed:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        model.save_weights(temporary)
-        with h5py.File(temporary, "r+") as file:
-            file.attrs[ATTRIBUTE] = json.dumps(asdict(info))
-            if detector:
-                group = file.create_group(DETECTOR)
-                for name, value in asdict(detector).items():
-                    group[name] = value
-            if digests:
-                file[TRAINED_ON] = np.array([_number(digest) for digest in digests], np.uint64)
+        temporary.write_bytes(sha256(rest).hexdigest().encode() + b"\n" + rest)
+
+
+def _hdf5(arrays: dict[str, np.ndarray]) -> _Memory:
+    memory = _Memory()
+    with h5py.File(memory, "w") as file:
+        for name, array in arrays.items():
+            file[name] = array
+    return memory
 
 
 def _number(digest: bytes) -> int:
     return int.from_bytes(digest[:8], "big")
 
 
-def check_held_out(path: Path, splits: Sequence[Photos | None], command: str) -> None:
-    """Refuse to go on from a model that was trained on photos which are now for validation or test, by their content.
-
-    Args:
-        path: of the model's weights file, whose contents :func:`load_weights` has checked.
-        splits: the validation and test photos.
-        command: that trains the model again.
-
-    Raises:
-        TutorialError: it was; or its file does not have its training photos.
-    """
-    try:
-        with h5py.File(path) as file:
-            trained_on = set(file[TRAINED_ON][()].tolist())
-    except (KeyError, TypeError, AttributeError):
-        raise TutorialError(f"{path} does not have its training photos; run again first: {command}") from None
-    for split in filter(None, splits):
-        paths = zip(split.paths, split.digests, strict=True)
-        same = [split.name(one) for one, digest in paths if _number(digest) in trained_on]
-        if same:
-            raise TutorialError(
-                f"{len(same)} of {len(split.paths)} photos in {split.folder} were training photos of {path} "
-                f"({some(same)}), so scores on them mean nothing; train it on today's photos first: {command}"
-            )
-
-
 def read_info(path: Path) -> ModelInfo:
-    """The metadata of a weights file; the weights are not read.
+    """The metadata of a weights file; see :class:`WeightsFile`."""
+    return WeightsFile(path).info
 
-    Raises:
-        TutorialError: the file is missing, damaged, or was not saved by one of the parts.
-    """
-    if not path.is_file():
-        raise TutorialError(f"there is no weights file {path}: run the parts in order, or name one with --weights.")
-    try:
-        with h5py.File(path) as file:
-            text = file.attrs.get(ATTRIBUTE)
-        if isinstance(text, str) and len(text) > MAX_TEXT:
-            raise ValueError("too much text")
-        values = json.loads(text) if isinstance(text, str) else None
-    except (OSError, ValueError) as error:
-        raise TutorialError(f"{path} is not a weights file or is damaged: train it again ({error}).") from None
+
+def _parse(path: Path, content: bytes) -> ModelInfo:
+    """The metadata of a weights file of this content. Raises TutorialError, see :class:`WeightsFile`."""
     command = next((command for model, (_, command) in FILES.items() if path.name.startswith(model)), FIRST_COMMAND)
+    if content.startswith(b"\x89HDF"):
+        raise TutorialError(f"{path} was not saved by this version of the tutorial: train one with {command}.")
+    header = HEADER.match(content)
+    if not header or header[1] != sha256(memoryview(content)[65:]).hexdigest().encode():
+        raise TutorialError(f"{path} is not a weights file or is damaged: train one with {command}.")
+    try:
+        values = json.loads(header[2])
+    except (ValueError, RecursionError):
+        values = None
     names = {one.name for one in fields(ModelInfo)}
     needed = {one.name for one in fields(ModelInfo) if one.default is one.default_factory is MISSING}
     if not isinstance(values, dict) or not needed <= set(values) <= names:
@@ -182,7 +254,7 @@ def _is_valid(info: ModelInfo) -> bool:
         and len(set(info.class_names)) == len(info.class_names)
         and len(info.offsets) in (0, len(info.class_names))
         and all_are([*numbers, *info.offsets], int, float)
-        and all(math.isfinite(number) for number in [*numbers, *info.offsets])
+        and all(abs(number) < 1e9 for number in [*numbers, *info.offsets])  # false for NaN
         and info.temperature > 0
         and isinstance(sizes, list)
         and len(sizes) <= MAX_SIZES
@@ -192,70 +264,3 @@ def _is_valid(info: ModelInfo) -> bool:
         and all_are(info.scores.values(), int, float)
         and all_are([info.model, info.preprocessing, info.recipe, *info.versions.values()], str)
     )
-
-
-def check_contents(path: Path, most: int) -> None:
-    """Refuse an HDF5 file that holds more than arrays of numbers of at most ``most`` each, before they are read.
-
-    Links to other files would be followed, and an array may claim a size that no memory holds.
-
-    Raises:
-        ValueError: it holds something else.
-    """
-
-    def check(group: h5py.Group) -> None:
-        for name in group:
-            if not isinstance(group.get(name, getlink=True), h5py.HardLink):
-                raise ValueError(f"{name!r} is a link")
-            one = group[name]
-            if isinstance(one, h5py.Group):
-                if one.id in seen:
-                    raise ValueError(f"{name!r} is a group that occurs twice")
-                seen.append(one.id)
-                check(one)
-            elif not isinstance(one, h5py.Dataset) or one.is_virtual or one.external or one.dtype.kind not in "fiub":
-                raise ValueError(f"{name!r} is no array of numbers")
-            elif one.size is None or one.size > most:
-                raise ValueError(f"{name!r} claims {one.size} numbers")
-
-    seen: list = []
-    with h5py.File(path) as file:
-        check(file)
-
-
-def read_detector(path: Path, num_classes: int, features: int) -> Detector | None:
-    """The file's out-of-distribution detector; None where it has none.
-
-    Raises:
-        TutorialError: it is damaged, or does not fit a network of so many classes and features.
-    """
-    with h5py.File(path) as file:
-        if DETECTOR not in file:
-            return None
-        try:
-            means, threshold = (file[DETECTOR][name][()] for name in ("class_means", "threshold"))
-            if means.shape != (num_classes, features) or not np.isfinite(threshold):
-                raise ValueError("its class means do not fit its network")
-        except (OSError, KeyError, ValueError, AttributeError) as error:
-            raise TutorialError(f"{path} is damaged: train it again ({error}).") from None
-    return Detector(means, float(threshold))
-
-
-def load_weights(model, path: Path, info: ModelInfo) -> None:
-    """Load the file's weights into a Keras model that was built as the part that saved them builds it.
-
-    Raises:
-        TutorialError: they do not fit, the file is damaged, or it is no longer the one that ``info`` was read from.
-    """
-    try:
-        check_contents(path, max(SMALL, *(math.prod(variable.shape) for variable in model.variables)))
-        with tempfile.TemporaryDirectory() as folder:  # Keras reads only what is called .weights.h5
-            renamed = Path(folder, "model.weights.h5")
-            model.load_weights(path if path.name.endswith(".weights.h5") else shutil.copy(path, renamed))
-        if not all(np.isfinite(variable).all() for variable in model.get_weights()):
-            raise ValueError("some of its weights are not finite")
-    except Exception as error:  # Keras and h5py raise errors of many kinds for a damaged file
-        first_line = str(error).strip().splitlines()[0]
-        raise TutorialError(f"{path} is damaged: train it again ({first_line}).") from None
-    if repr(read_info(path)) != repr(info):
-        raise TutorialError(f"{path} was replaced while it was being read: run the command again.")
