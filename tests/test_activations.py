@@ -1,5 +1,6 @@
 """The cache of activations: equal to what the plain network computes, reused for the same photos and settings alone."""
 
+import os
 from pathlib import Path
 
 from fine_tuning_VGG16_pt2 import top_model
@@ -89,10 +90,14 @@ def test_bottleneck_features_are_reused_for_the_same_photos_and_settings(base, p
     assert "reusing" not in compute(other_labels)[1]
     assert "reusing" not in compute(other_labels, "caffe")[1]
     assert compute(other_labels, "caffe", "avg")[0].shape == (19, 1, 1, 512)
+    assert "reusing" not in compute(other_labels, "rescale", "avg")[1]  # the same shape with other settings
+    features, _ = compute(other_labels, "caffe", "avg")
     [cache] = tmp_path.iterdir()  # outdated ones are removed
-    cache.write_bytes(cache.read_bytes()[:-1000])
-    repaired, printed = compute(other_labels, "caffe", "avg")
-    assert "is damaged" in printed and len(repaired) == 19
+    whole, nan = cache.read_bytes(), np.float32(np.nan).tobytes()
+    for damaged in (whole[:-1000], whole[:-1000] + bytes(1000), whole[:9000] + nan + whole[9004:], b""):
+        cache.write_bytes(damaged)
+        repaired, printed = compute(other_labels, "caffe", "avg")
+        assert "is damaged" in printed and np.array_equal(repaired, features) and cache.read_bytes() == whole
 
 
 def test_with_too_little_disk_nothing_is_cached(base, photos, sets, tmp_path, capsys, monkeypatch):
@@ -105,6 +110,19 @@ def test_with_too_little_disk_nothing_is_cached(base, photos, sets, tmp_path, ca
     assert "are free" in capsys.readouterr().out
     assert cached_activations(frozen, *sets, 0, tmp_path / "new") is None
     assert not (tmp_path / "new").exists()
+
+
+def test_what_is_cached_needs_no_disk_and_outlasts_its_removal(base, sets, tmp_path, monkeypatch):
+    """As by ``make clean`` in another terminal, where the system allows it."""
+    frozen, _ = split_at_block5(base, top_model(base.output_shape[1:], 2), "")
+    first, _ = cached_activations(frozen, *sets, 2, tmp_path)
+    monkeypatch.setattr(files, "RESERVE", 1e18)
+    again, _ = cached_activations(frozen, *sets, 2, tmp_path)
+    expected = first[0][0]
+    if os.name == "posix":
+        for path in tmp_path.iterdir():
+            path.unlink()
+    assert np.array_equal(again[0][0], expected)
 
 
 def test_the_two_halves_are_the_whole(base):

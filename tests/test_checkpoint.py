@@ -10,6 +10,8 @@ import signal
 import subprocess
 import sys
 import time
+from hashlib import sha256
+from io import BytesIO
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -110,7 +112,7 @@ def test_two_at_once_ctrl_c_other_settings_and_restart(trained, tmp_path, senten
     wait_for(process, epochs_done(weights, MODELS[0], 1))
 
     line = sentence(run_part(1, trained.data, weights, "--epochs", 500))
-    assert "another run is using" in line and str(weights) in line and "--weights-dir" in line
+    assert "another run is using" in line and str(weights) in line and "another folder" in line
 
     process.send_signal(signal.SIGINT)
     _, printed = process.communicate(timeout=60)
@@ -133,23 +135,26 @@ def test_two_at_once_ctrl_c_other_settings_and_restart(trained, tmp_path, senten
 
 
 def test_with_a_damaged_checkpoint_a_run_starts_again(trained, tmp_path):
-    """And the temporary files of killed runs are removed, but not those in another run's folder."""
+    """And the temporary files of the run that had the lock are removed, but not those of another program."""
     whole = (trained.weights / "bottleneck_fc_model.weights.h5").read_bytes()
-    for folder in (tmp_path, tmp_path / "preview", tmp_path / "other"):
+    for folder in (tmp_path, tmp_path / "preview"):
         folder.mkdir(exist_ok=True)
-        (folder / f"{TEMPORARY}x-a.png").write_bytes(whole[:100])
-    (tmp_path / "other" / ".lock").touch()
+        for mark in ("0123abcd", "4567abcd"):
+            (folder / f"{TEMPORARY}{mark}-x-a.png").write_bytes(whole[:100])
+    (tmp_path / ".lock").write_text("0123abcd\n")
     (tmp_path / f"{MODELS[0]}.checkpoint.npz").write_bytes(whole[: len(whole) // 2])
     done = run_part(1, trained.data, tmp_path, "--epochs", 2)
     assert done.returncode == 0 and "is damaged: starting again" in done.stdout
-    assert debris(tmp_path) == [f"{TEMPORARY}x-a.png"] and debris(tmp_path / "other")
+    assert debris(tmp_path) == [f"{TEMPORARY}4567abcd-x-a.png"] * 2
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_overwrites_nothing(trained, tmp_path, sentence):
     shutil.copy(trained.weights / "bottleneck_fc_model.weights.h5", tmp_path)
     shutil.copytree(trained.weights / "activations", tmp_path / "activations")
     [cache] = (tmp_path / "activations").glob("bottleneck_features_train_*.npy")
-    np.save(cache, np.full_like(np.load(cache), 3e38))  # sums of these are beyond float32
+    content = BytesIO()
+    np.save(content, np.full_like(np.load(cache), 3e38))  # sums of these are beyond float32
+    cache.write_bytes(content.getvalue() + sha256(content.getvalue()).digest())
     weights = tmp_path / "bottleneck_fc_model.weights.h5"
     before = weights.read_bytes()
     line = sentence(run_part(2, trained.data, tmp_path, "--epochs", 5))

@@ -2,10 +2,11 @@
 
 import io
 import shutil
+import struct
 import zlib
 
 import pictures
-from conftest import SHARED, draw, odd_photos
+from conftest import SHARED, draw, odd_photos, run
 from tutorial.cli import TutorialError
 from tutorial.dataset import find_photos, load_images
 from tutorial.images import PhotoError, caffe, decode_photo, open_photo, read_photo, rescale
@@ -114,6 +115,44 @@ def test_a_picture_of_too_many_pixels_is_refused_before_it_is_decoded(tmp_path):
     path = save(tmp_path, Image.new("1", (20000, 20000)))
     with pytest.raises(PhotoError, match="too many pixels"):
         read_photo(path, 150)
+
+
+def png_of_zeros(width, height, bits, color):
+    """A small file: the bits are of a channel, the color type is PNG's."""
+    packer = zlib.compressobj(9)
+    row = bytes(1 + width * bits * {0: 1, 2: 3, 4: 2, 6: 4}[color] // 8)
+    chunks = [(b"IHDR", struct.pack(">IIBBBBB", width, height, bits, color, 0, 0, 0))]
+    chunks += [(b"IDAT", b"".join(packer.compress(row) for _ in range(height)) + packer.flush()), (b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data)) for name, data in chunks
+    )
+
+
+def scanned_again(times):
+    """A progressive JPEG whose last pass over its pixels comes so many times more."""
+    file = io.BytesIO()
+    Image.new("L", (8000, 8000), 128).save(file, "JPEG", progressive=True)
+    content = file.getvalue()
+    last, end = content.rindex(b"\xff\xda"), content.rindex(b"\xff\xd9")
+    return content[:end] + content[last:end] * times + content[end:]
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (lambda: png_of_zeros(13_000, 13_000, 16, 0), "too many pixels"),  # 4.5 GB before
+        (lambda: png_of_zeros(13_000, 13_000, 8, 6), "too many pixels"),
+        (lambda: png_of_zeros(7_700, 7_700, 16, 0), None),
+        (lambda: scanned_again(200), "takes too long to decode"),
+        (lambda: scanned_again(2), None),
+    ],
+)
+def test_a_small_file_takes_neither_gigabytes_nor_long(tmp_path, content, words):
+    path = tmp_path / "photo"
+    path.write_bytes(content())
+    code = "import sys; from tutorial.images import read_photo; print(read_photo(sys.argv[1], 50).shape)"
+    done = run("-c", code, path, memory=1_300_000_000)
+    assert (words in done.stderr) if words else (done.stdout == "(50, 50, 3)\n"), done.stderr
 
 
 def test_unreadable_photos_are_left_out_with_their_labels(tmp_path, capsys):

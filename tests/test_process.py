@@ -3,12 +3,14 @@
 import os
 import re
 import shutil
+import signal
 import struct
 import subprocess
 import sys
 from contextlib import suppress
 
-from conftest import PROJECT, draw, run
+from conftest import PROJECT, draw, part_command, run
+from tutorial.files import TEMPORARY
 
 import pytest
 from PIL import Image
@@ -44,6 +46,33 @@ def test_output_that_is_closed_or_full(convnet, photo, tmp_path, redirection, st
         assert done.stderr.startswith("error: the output could not be written (No space left on device)")
     elif "head" not in redirection:
         assert (tmp_path / "a.png").exists()
+
+
+@posix
+@pytest.mark.parametrize("script", ["fine_tuning_VGG16_pt3.py", "predict.py", "data/split.py"])
+def test_ctrl_c_during_the_imports(script, tmp_path):
+    """At several moments, which fall before, into and after them."""
+    for moment in (0.1, 0.3, 0.6, 1.2, 2.4):
+        command = [sys.executable, PROJECT / script, "--data" if "predict" not in script else PROJECT, tmp_path]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(moment)
+        process.send_signal(signal.SIGINT)
+        _, printed = process.communicate(timeout=60)
+        assert process.returncode in (-signal.SIGINT, 130, 2, 0), printed
+        assert "Traceback" not in printed and "terminate" not in printed
+
+
+@posix
+def test_a_file_that_cannot_become_so_large_gets_a_sentence_and_the_old_one_stays(trained, tmp_path, sentence):
+    """As with a quota, or a disk that turns out to be full: the model is trained, its weights are 9 MB."""
+    limit = f"ulimit -f 2000; exec {sys.executable} {' '.join(part_command(1, trained.data, tmp_path, '--epochs', 1))}"
+    (tmp_path / "small_convnet.weights.h5").write_text("old")
+    done = subprocess.run(["bash", "-c", limit], cwd=PROJECT, capture_output=True, text=True, check=False)
+    assert "small_convnet.weights.h5 could not be written (File too large)" in sentence(done)
+    assert "cannot be resumed after this epoch" in done.stdout
+    assert (tmp_path / "small_convnet.weights.h5").read_text() == "old"
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(TEMPORARY)]
 
 
 @posix

@@ -4,14 +4,17 @@ What a frozen layer outputs for an image never changes. Part 2 needs the last la
 bottleneck features) and part 3 block 4's for a few augmented copies of each, so VGG16's frozen blocks, nine tenths of
 its work, run once and not in every epoch.
 
-A cache is one ``.npy`` file, named for what it was computed from: a file of that name is reused, others are removed. It
-appears complete or not at all; a pass through VGG16 that was interrupted is repeated.
+A cache is one ``.npy`` file, named for what it was computed from, every photo's pixels included: a file of that name is
+reused, others are removed. It appears complete or not at all, and ends with the SHA-256 of what is before; a pass
+through VGG16 that was interrupted is repeated.
 """
 
 import math
 import time
 from collections.abc import Callable, Iterator
 from hashlib import sha256
+from io import SEEK_END, BytesIO
+from itertools import chain
 from pathlib import Path
 
 from tutorial.augmentation import AugmentedImages, Features, Images
@@ -24,6 +27,7 @@ from tutorial.vgg16 import feature_extractors
 
 import numpy as np
 
+CHECKSUM = 32  # bytes of SHA-256 at a cache's end
 Batch = Callable[[np.ndarray], np.ndarray]  # from rows, int (b,), to images, float32 (b, size, size, 3), preprocessed
 
 
@@ -53,20 +57,20 @@ class Cache:
     def load(self) -> np.ndarray | None:
         """The activations, memory-mapped; None if the file is missing or damaged. It is never unpickled."""
         try:
-            cached = np.load(self.path, mmap_mode="r")
+            content = np.memmap(self.path, np.uint8, "r")
+            if sha256(content[:-CHECKSUM]).digest() == content[-CHECKSUM:].tobytes():
+                return np.load(self.path, mmap_mode="r")
         except FileNotFoundError:
             return None
         except (OSError, ValueError, EOFError):
-            cached = None
-        if cached is None or cached.shape != self.shape or cached.dtype != self.dtype:
-            echo(f"{self.path} is damaged: computing it again")
-            self.path.unlink()
-            return None
-        return cached
+            pass
+        echo(f"{self.path} is damaged: computing it again")
+        self.path.unlink()
+        return None
 
     def compute(self, description: str) -> Iterator[np.ndarray]:
         """Run all images through the network, in order; yields its outputs batch by batch, in the file's dtype."""
-        start, progress = time.monotonic(), ProgressBar(description, self.count)
+        progress = ProgressBar(description, self.count)
         for first in range(0, self.count, INFERENCE_BATCH):
             rows = np.arange(first, min(first + INFERENCE_BATCH, self.count))
             outputs = self.network.predict_on_batch(self.images(rows)).astype(self.dtype)
@@ -74,15 +78,18 @@ class Cache:
             yield outputs
             progress.update(first + len(rows))
         progress.close()
-        echo(f"{description}, {self.count} photos: {duration(time.monotonic() - start)}")
 
     def save(self, description: str) -> None:
         """Compute the activations into the file; no more than a batch of them is in memory."""
-        header = {"descr": self.dtype.str, "fortran_order": False, "shape": self.shape}
+        start, digest, header = time.monotonic(), sha256(), BytesIO()
+        kind = {"descr": self.dtype.str, "fortran_order": False, "shape": self.shape}
+        np.lib.format.write_array_header_1_0(header, kind)
         with atomic_write(self.path) as temporary, open(temporary, "wb") as file:
-            np.lib.format.write_array_header_1_0(file, header)
-            for outputs in self.compute(description):
-                file.write(outputs.data)
+            for part in chain([header.getbuffer()], (outputs.data for outputs in self.compute(description))):
+                digest.update(part)
+                file.write(part)
+            file.write(digest.digest())
+        echo(f"{description}, {self.count} photos: {duration(time.monotonic() - start)}")
 
 
 def _remove_outdated(folder: Path, prefix: str, caches: list[Cache]) -> None:
@@ -142,11 +149,13 @@ class CachedActivations(Features):
 
     def __init__(self, images: Images, caches: list[Cache]) -> None:
         super().__init__(images.arrays, images.photos, images.batch_size, images.seed)
-        self.caches = caches
+        self.caches = [(open(cache.path, "rb"), cache) for cache in caches]  # noqa: SIM115, they stay, even if removed
 
     def inputs(self, rows: np.ndarray, index: int) -> np.ndarray:
         """The activations of these rows; mapped anew each time, so that what was read does not pile up in memory."""
-        return np.load(self.caches[self.epoch % len(self.caches)].path, mmap_mode="r")[rows].astype(np.float32)
+        file, cache = self.caches[self.epoch % len(self.caches)]
+        start = file.seek(0, SEEK_END) - CHECKSUM - cache.bytes
+        return np.memmap(file, cache.dtype, "r", start, cache.shape)[rows].astype(np.float32)
 
 
 def cached_activations(
@@ -188,7 +197,7 @@ def cached_activations(
     missing = {cache.path: cache for split in caches.values() for cache in split if cache.load() is None}
     what = f"block 4's activations for {copies} augmented copies of each photo"
     otherwise = "training on new copies in every epoch, which is slower and needs no disk; --cached-copies takes fewer"
-    if not has_room(folder, sum(cache.bytes for cache in missing.values()), what, otherwise):
+    if missing and not has_room(folder, sum(cache.bytes for cache in missing.values()), what, otherwise):
         return None
     for split, found in caches.items():
         for i, cache in enumerate(found, 1):

@@ -6,6 +6,7 @@ import io
 import math
 import os
 import shlex
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -85,6 +86,8 @@ def run(main: Callable[[], int | None], resumable: bool = False) -> int:
         main: the script's.
         resumable: whether the same command resumes what was interrupted.
     """
+    if signal.getsignal(signal.SIGINT) == signal.SIG_DFL:  # as tutorial/__init__.py has set it for the imports
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     streams = [stream for stream in (sys.stdout, sys.stderr) if isinstance(stream, io.TextIOWrapper)]
     errors = [stream.errors for stream in streams]
     for stream in streams:
@@ -102,12 +105,17 @@ def run(main: Callable[[], int | None], resumable: bool = False) -> int:
         print(f"error: {escape(error)}", file=sys.stderr)
         return 2
     except OSError as error:
-        if error.errno not in (errno.EPIPE, errno.ENOSPC):
+        if error.errno is None:
             raise
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes it again at its end
-        if error.errno == errno.ENOSPC:  # else: the reader of the output, such as "head", has ended
-            print(f"error: the output could not be written ({error.strerror}): make room.", file=sys.stderr)
-        return 2 if error.errno == errno.ENOSPC else 1
+        what, remedy = f"{error.filename} cannot be read or written", "check its disk"
+        if not error.filename:
+            what, remedy = "the output could not be written", "make room"
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes it again at its end
+        if error.errno == errno.EPIPE:  # the reader of the output, such as "head", has ended
+            return 1
+        with suppress(OSError):  # on a terminal that is gone
+            print(f"error: {escape(what)} ({error.strerror}): {remedy}.", file=sys.stderr)
+        return 2
     except Exception as error:
         if not isinstance(error, MemoryError) and type(error).__name__ != "ResourceExhaustedError":  # TensorFlow's
             raise

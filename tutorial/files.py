@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import shutil
 import sys
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from tutorial.cli import TutorialError, echo
 
 RESERVE = 200e6  # bytes of disk that are left free
 TEMPORARY = ".tmp-tutorial-"  # how the name of a file begins that is not complete yet
+PROCESS = token_hex(4)  # this run's mark in those names, which its lock has, too
 LOCK = ".lock"
 _locks: dict[Path, BinaryIO] = {}  # open files: the system releases the lock however the process ends
 
@@ -28,18 +30,29 @@ def atomic_write(path: Path) -> Iterator[Path]:
     Raises:
         TutorialError: the folder cannot be made or written to, or the disk is full.
     """
-    temporary = path.with_name(f"{TEMPORARY}{token_hex(4)}-{path.name}")
+    temporary = path.with_name(f"{TEMPORARY}{PROCESS}-{token_hex(4)}-{path.name}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
         with open(temporary, "rb+") as file:
             os.fsync(file.fileno())
         os.replace(temporary, path)
+        with suppress(OSError), _opened(path.parent) as folder:  # or a power failure could take the name
+            os.fsync(folder)
     except OSError as error:
         raise TutorialError(f"{path} could not be written ({error.strerror or error}).") from error
     finally:
         with suppress(OSError):  # after an error it may be there
             temporary.unlink()
+
+
+@contextmanager
+def _opened(folder: Path) -> Iterator[int]:
+    descriptor = os.open(folder, os.O_RDONLY)  # OSError on Windows, which opens no folders
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 def lock(folder: Path) -> None:
@@ -52,19 +65,23 @@ def lock(folder: Path) -> None:
         return
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        file = open(folder / LOCK, "ab")  # noqa: SIM115, it stays open
+        file = open(folder / LOCK, "a+b", buffering=0)  # noqa: SIM115, it stays open
+        if not _acquire(file):
+            raise TutorialError(f"another run is using {folder}: wait until it finishes, or name another folder.")
+        file.seek(0)
+        for before in re.findall("[0-9a-f]{8}", file.read(100_000).decode("ascii", "replace")):
+            for path in folder.rglob(f"{TEMPORARY}{before}-*"):
+                path.unlink(missing_ok=True)
+        file.truncate(0)
+        file.write(f"{PROCESS}\n".encode())
     except OSError as error:
-        raise TutorialError(f"{folder} cannot be written to ({error.strerror}): name another --weights-dir.") from None
-    if not _acquire(file):
-        raise TutorialError(f"another run is using {folder}: wait until it finishes, or name another --weights-dir.")
+        raise TutorialError(f"{folder} cannot be written to ({error.strerror}): name another folder.") from None
     _locks[folder.resolve()] = file
-    for path in folder.rglob(f"{TEMPORARY}*"):
-        if next(above for above in path.parents if (above / LOCK).exists()) == folder:  # not in another run's folder
-            path.unlink(missing_ok=True)
 
 
 def _acquire(file: BinaryIO) -> bool:
     """Whether no other process has locked the file; this one has now."""
+    file.seek(2**30)  # Windows locks a byte, here one that nobody reads or writes
     try:
         if sys.platform == "win32":
             import msvcrt

@@ -32,6 +32,12 @@ INFERENCE_BATCH = 8  # photos at a time through a network: larger batches are no
 PREFETCH = 64  # photos that are decoded ahead
 LARGE = 20e6  # pixels of a photo that is decoded alone, so that memory stays small
 MAX_BYTES = 500_000_000  # of a photo's file
+MAX_PIXELS = (
+    60e6  # of a photo with transparency or 16 bits, which takes 16 bytes a pixel; of others, Pillow's 179 million
+)
+MAX_SCANS = (
+    4e9  # pixels times passes over them of a progressive JPEG, about five seconds; a camera's 50 million have 10
+)
 READERS = min(8, (os.cpu_count() or 1) + 1)  # threads: Pillow decodes outside Python's lock
 
 # Formats of photos; Pillow also reads formats that are programs (EPS), documents or video. HEIC needs pillow-heif.
@@ -47,6 +53,7 @@ REMEDY = {  # what can be done about photos in formats that are not read
     "JPEG XL": "convert them to JPEG",
     "camera raw": "export them as JPEG",
 }
+SMALLER = "make it smaller with an image editor."
 HEIC = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"}  # ISO 23008-12
 RAW = (b"FUJIFILMCCD-RAW", b"IIRO", b"IIRS", b"MMOR", b"IIU\0", b"FOVb")  # Fujifilm, Olympus, Panasonic, Sigma
 ORIENTATIONS = {  # EXIF's tag 274, and what turns such a photo upright
@@ -128,9 +135,7 @@ def decode_photo(content: bytes, path: str | Path, image_size: int | None = None
         raise PhotoError(f"{path} is not a photo that Pillow can read.") from None
     except Image.DecompressionBombError:
         most = 2 * (Image.MAX_IMAGE_PIXELS or 0) / 1e6
-        raise PhotoError(
-            f"{path} has too many pixels, more than {most:.0f} million: make it smaller with an image editor."
-        ) from None
+        raise PhotoError(f"{path} has too many pixels, more than {most:.0f} million: {SMALLER}") from None
     except Exception as error:  # each of Pillow's decoders raises errors of its own for broken data
         raise PhotoError(f"{path} is broken or truncated ({error}).") from None
 
@@ -140,6 +145,11 @@ def _decode(content: bytes, path: str | Path, image_size: int | None) -> Image.I
         warnings.simplefilter("ignore")  # Pillow warns about odd EXIF and big photos, and reads them all the same
         with Image.open(BytesIO(content), formats=FORMATS) as image, _decoding(image):
             _go_to_full_size(image)
+            pixels = image.width * image.height
+            if pixels > MAX_PIXELS and (image.has_transparency_data or image.mode[0] in "IF"):
+                raise PhotoError(f"has too many pixels, more than {MAX_PIXELS / 1e6:.0f} million: {SMALLER}")
+            if image.format in ("JPEG", "MPO") and content.count(b"\xff\xda") * pixels > MAX_SCANS:
+                raise PhotoError(f"takes too long to decode: {SMALLER}")
             orientation, profile = _orientation(image), image.info.get("icc_profile")
             image.load()  # Image.verify() would pass a truncated JPEG
             photo = _to_8_bits(image, content)
@@ -231,13 +241,14 @@ def _to_8_bits(image: Image.Image, content: bytes) -> Image.Image:
     elif image.format == "PNG":
         bits = _significant_bits(content)
     if image.mode.startswith("I") or image.mode == "F":  # grayscale of more than 8 bits
-        levels = np.nan_to_num(np.asarray(image, np.float64))
+        levels = np.nan_to_num(np.array(image, np.float64), copy=False)
         if levels.min() < 0:
             raise PhotoError("has negative pixels: save it with 8 bits.")
         white = [1.0] if image.mode == "F" else [2.0**bits - 1] * (bits < 16) + [65535.0]
         top = next((level for level in white if levels.max() <= level), levels.max())
-        levels = np.clip(levels * (255.0 / top), 0, 255).round()
-        image = Image.fromarray(np.uint8(255 - levels if inverted else levels))
+        levels *= 255.0 / top
+        levels = np.uint8(np.clip(levels, 0, 255, out=levels).round(out=levels))
+        image = Image.fromarray(255 - levels if inverted else levels)
     elif 8 < bits < 16 and np.max(image.convert("RGB").getextrema()) <= 2**bits - 1 >> 8:
         raise PhotoError(f"has {bits}-bit colors in 16 bits: save it with 8 bits.")
     if image.has_transparency_data:

@@ -6,7 +6,6 @@ and the metadata as JSON, so that damage is found before HDF5's library, which c
 """
 
 import json
-import math
 import re
 from collections.abc import Sequence
 from dataclasses import MISSING, asdict, dataclass, field, fields
