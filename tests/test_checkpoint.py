@@ -10,9 +10,9 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
 from hashlib import sha256
 from io import BytesIO
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 

@@ -12,12 +12,12 @@ for descriptor in range(3):  # a standard stream that is closed: the next file t
         os.open(os.devnull, os.O_RDWR)
 sys.stdout, sys.stderr = (stream or open(os.devnull, "w") for stream in (sys.stdout, sys.stderr))  # noqa: SIM115
 
-# Ctrl-C during a script's imports ends it at once: in the middle of a C++ library, Python's exception would be an abort.
-# In a notebook or a test the process is not ours. cli.run() takes over from here.
-project, script = os.path.dirname(os.path.dirname(os.path.abspath(__file__))), sys.argv[0]
-if os.path.dirname(os.path.abspath(script)) in (project, *(os.path.join(project, one) for one in ("data", "tools"))):
-    if signal.getsignal(signal.SIGINT) == signal.default_int_handler:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
+# Ctrl-C during a script's imports ends it at once, where Python's exception in the middle of a C++ library would be an
+# abort; cli.run() takes over from there. In a notebook or a test the process is not ours.
+project, script = os.path.dirname(os.path.dirname(os.path.abspath(__file__))), os.path.abspath(sys.argv[0])
+ours = os.path.dirname(script) in (project, *(os.path.join(project, one) for one in ("data", "tools")))
+if ours and signal.getsignal(signal.SIGINT) == signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 # The likeliest stumble of all, a new terminal, gets a sentence; the check takes no time.
 if any(importlib.util.find_spec(name) is None for name in ("numpy", "PIL", "h5py")):

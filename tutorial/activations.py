@@ -57,8 +57,8 @@ class Cache:
     def load(self) -> np.ndarray | None:
         """The activations, memory-mapped; None if the file is missing or damaged. It is never unpickled."""
         try:
-            content = np.memmap(self.path, np.uint8, "r")
-            if sha256(content[:-CHECKSUM]).digest() == content[-CHECKSUM:].tobytes():
+            content = np.memmap(self.path, np.uint8, "r").data
+            if sha256(content[:-CHECKSUM]).digest() == content[-CHECKSUM:]:
                 return np.load(self.path, mmap_mode="r")
         except FileNotFoundError:
             return None

@@ -32,12 +32,8 @@ INFERENCE_BATCH = 8  # photos at a time through a network: larger batches are no
 PREFETCH = 64  # photos that are decoded ahead
 LARGE = 20e6  # pixels of a photo that is decoded alone, so that memory stays small
 MAX_BYTES = 500_000_000  # of a photo's file
-MAX_PIXELS = (
-    60e6  # of a photo with transparency or 16 bits, which takes 16 bytes a pixel; of others, Pillow's 179 million
-)
-MAX_SCANS = (
-    4e9  # pixels times passes over them of a progressive JPEG, about five seconds; a camera's 50 million have 10
-)
+MAX_PIXELS = 60e6  # of a photo with transparency or 16 bits, which takes 16 bytes a pixel; others: Pillow's 179 million
+MAX_SCANS = 4e9  # pixels times passes over them in a progressive JPEG, five seconds; a camera's 50 million have 10
 READERS = min(8, (os.cpu_count() or 1) + 1)  # threads: Pillow decodes outside Python's lock
 
 # Formats of photos; Pillow also reads formats that are programs (EPS), documents or video. HEIC needs pillow-heif.
@@ -247,8 +243,8 @@ def _to_8_bits(image: Image.Image, content: bytes) -> Image.Image:
         white = [1.0] if image.mode == "F" else [2.0**bits - 1] * (bits < 16) + [65535.0]
         top = next((level for level in white if levels.max() <= level), levels.max())
         levels *= 255.0 / top
-        levels = np.uint8(np.clip(levels, 0, 255, out=levels).round(out=levels))
-        image = Image.fromarray(255 - levels if inverted else levels)
+        np.clip(levels, 0, 255, out=levels).round(out=levels)
+        image = Image.fromarray(np.uint8(255 - levels if inverted else levels))
     elif 8 < bits < 16 and np.max(image.convert("RGB").getextrema()) <= 2**bits - 1 >> 8:
         raise PhotoError(f"has {bits}-bit colors in 16 bits: save it with 8 bits.")
     if image.has_transparency_data:
