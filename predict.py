@@ -16,6 +16,7 @@ from pathlib import Path
 
 from tutorial.cli import TutorialError, echo, escape, file_path, parser, probability, run
 from tutorial.dataset import expand_folders
+from tutorial.imagenet_weights import ImageNetClassifier, imagenet_weights
 from tutorial.images import INFERENCE_BATCH, PhotoError, open_photo, read_many
 from tutorial.model_file import FILES, FIRST_COMMAND, WeightsFile
 from tutorial.recipes import DEFAULT, pretrained_dir, weights_dir
@@ -31,7 +32,6 @@ def load_network(file: WeightsFile):  # noqa: ANN201  a keras.Model: Keras takes
     from fine_tuning_VGG16_pt1 import NETWORKS
     from fine_tuning_VGG16_pt2 import top_model
     from tutorial.backend import keras
-    from tutorial.imagenet_weights import imagenet_weights
     from tutorial.vgg16 import attach_top, without_frozen_blocks
 
     info, s = file.info, file.info.settings
@@ -126,8 +126,6 @@ def main() -> int:
             raise TutorialError(f"--{flag} is for the models that you train: leave it out, or leave out --imagenet.")
 
     # The model and the photos
-    if args.imagenet:
-        from tutorial.imagenet_weights import ImageNetClassifier
     model = ImageNetClassifier() if args.imagenet else TrainedModel(args.weights or best_weights(), args.threshold)
     photos, failed = expand_folders(args.photos)
     if picture := args.save or (Path("explained.png") if args.explain else None):

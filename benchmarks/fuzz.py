@@ -61,10 +61,9 @@ def fuzz_weights() -> None:
             for kind, count in zip(read, (CHANGED, CUT, HARMFUL), strict=True):
                 for _ in range(count):
                     content = bytearray(whole)
-                    # A forger's change is in what describes the arrays: the first 16,000 bytes, and the last
-                    place = (
-                        rng.randrange(len(whole)) if kind != "harmful" else rng.choice((1, -1)) * rng.randrange(16_000)
-                    )
+                    place = rng.randrange(len(whole))
+                    if kind == "harmful":  # in what describes the arrays
+                        place = rng.randrange(-16_000, 16_000)
                     content[place] ^= rng.randrange(1, 256)
                     if kind == "harmful":
                         content[:64] = sha256(memoryview(content)[65:]).hexdigest().encode()

@@ -54,7 +54,7 @@ def _verify(tensors: list[np.ndarray]) -> list[np.ndarray]:
     return tensors
 
 
-def read_tensors(path: Path) -> list[np.ndarray]:
+def read_tensors(path: str | Path) -> list[np.ndarray]:
     """The 26 tensors of a file in the layout of Keras's own VGG16 weights file, verified.
 
     Returns:
@@ -64,7 +64,7 @@ def read_tensors(path: Path) -> list[np.ndarray]:
         SourceError: the file is damaged, or holds something else.
     """
     try:
-        arrays = read_arrays(path.read_bytes())
+        arrays = read_arrays(Path(path).read_bytes())
     except (OSError, ValueError) as error:
         raise SourceError(f"it is damaged or not a VGG16 weights file ({error})") from None
     layers = [[array for name, array in arrays.items() if name.startswith(f"{layer}/")] for layer in LAYERS]
