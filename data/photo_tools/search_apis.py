@@ -17,6 +17,7 @@ from tutorial.cli import TutorialError, duration
 FLICKR_URL = "https://api.flickr.com/services/rest/"
 FLICKR_SIZES = ("url_c", "url_z", "url_m")  # 800, 640 and 500 pixels on the longer side; small photos lack the first
 OPENVERSE_URL = "https://api.openverse.org/v1/images/"
+LONGEST_URL = 2000  # characters; some servers take no more
 RESPONSE_BYTES = 10_000_000  # a page of results is well below 1 MB
 
 
@@ -44,7 +45,7 @@ class SearchAPI:
             results, available = self._page(query, page)
             with self._known_form():
                 photos = [photo for one in results if (photo := self._photo(one, query))]
-            yield from photos
+            yield from (photo for photo in photos if all(len(url) <= LONGEST_URL for url in photo.urls))
             page, pages = page + 1, min(pages, available)
 
     def _page(self, query: str, page: int) -> tuple[list[dict], int]:
@@ -77,7 +78,7 @@ class SearchAPI:
             raise TutorialError(
                 f"{self.service} is not available ({error}): check the network, then run this again."
             ) from None
-        except ValueError:
+        except (ValueError, RecursionError):
             response = None
         if not isinstance(response, dict):
             raise TutorialError(f"{self.service}'s response is not JSON: check --api-url, or try again later.")
@@ -88,7 +89,7 @@ class SearchAPI:
         """Raises TutorialError if the fields of a response are not the documented ones."""
         try:
             yield
-        except (AttributeError, KeyError, TypeError, ValueError):
+        except (AttributeError, KeyError, TypeError, ValueError, OverflowError):
             raise TutorialError(
                 f"{self.service}'s response has an unknown form: look for a newer version of this tutorial."
             ) from None
