@@ -22,16 +22,15 @@ from tutorial.files import atomic_write
 from tutorial.hdf5 import arrays_in, read_arrays
 from tutorial.images import PREPROCESSING
 from tutorial.out_of_distribution import Detector
-from tutorial.recipes import DEFAULT, flattened
+from tutorial.recipes import DEFAULT, LIMITS, MAX_SIZES, flattened
 
 import h5py
 import numpy as np
 
 DETECTOR = "out_of_distribution"  # a group
 TRAINED_ON = "training_photos"  # a dataset: the first 8 bytes of each training photo's SHA-256, uint64 (n,)
-HEADER = re.compile(b"([0-9a-f]{64})\n([^\0]{1,1000000})\0+\x89HDF")  # SHA-256 of what follows it; JSON; padding; HDF5
+HEADER = re.compile(b"([0-9a-f]{64})\n([^\0]{1,8000000})\0+\x89HDF")  # SHA-256 of what follows it; JSON; padding; HDF5
 MAX_BYTES = 2_000_000_000  # of a file; VGG16 has 60 million, trained for 1,000 classes with the blog's top 100 million
-SIZES, MAX_SIZES = range(32, 1025), 8  # pixels, and input sizes
 PACKAGES = ("tensorflow", "keras", "numpy", "pillow")  # whose versions a weights file names
 
 # What each part saves, in the order of the parts, and the command that makes it.
@@ -247,6 +246,7 @@ def _is_valid(info: ModelInfo) -> bool:
         return False
     settings, numbers = dict(flattened(info.settings)), [info.temperature, info.rejection_threshold, info.minutes]
     sizes = settings.pop("input_sizes", [])
+    least, most = LIMITS["input_sizes"]
     return (
         2 <= len(info.class_names) <= MAX_CLASSES
         and all(isinstance(name, str) and name and escape(name) == name for name in info.class_names)
@@ -257,7 +257,7 @@ def _is_valid(info: ModelInfo) -> bool:
         and info.temperature > 0
         and isinstance(sizes, list)
         and len(sizes) <= MAX_SIZES
-        and all(type(size) is int and size in SIZES for size in [info.image_size, *sizes])
+        and all(type(size) is int and least <= size <= most for size in [info.image_size, *sizes])
         and all_are(settings.values(), int, float, bool, str)
         and all(isinstance(split, dict) and all_are(split.values(), int) for split in info.photos.values())
         and all_are(info.scores.values(), int, float)

@@ -24,6 +24,7 @@ FLAGS = {  # settings that have a flag of their own
         "blog post",
     ),
 }
+MAX_SIZES = 8  # input sizes of one model
 LIMITS = {  # of settings that are not fractions, 0 to 1
     "epochs": (1, math.inf),
     "batch_size": (1, math.inf),
@@ -129,7 +130,7 @@ def _change(settings: dict[str, Any], text: str, recipes: Recipes) -> None:
         least, most = LIMITS.get(last, (0, 1))
         kinds = (int, float) if isinstance(default, float) else (int,)
         numbers = given if isinstance(default, tuple) and isinstance(given, tuple) else (given,)
-        valid = isinstance(given, tuple) == isinstance(default, tuple) and numbers != ()
+        valid = isinstance(given, tuple) == isinstance(default, tuple) and 0 < len(numbers) <= MAX_SIZES
         valid = valid and all(type(one) in kinds and least <= one <= most for one in numbers)
         given = type(default)(given) if valid else None
         wanted = "a number" if isinstance(default, float) else "a whole number"
