@@ -3,24 +3,23 @@
 Needs the packages of ``requirements-data.txt``.
 """
 
+import http.client
 import ipaddress
 import random
-import socket
 import threading
 import time
 from collections.abc import Iterable
-from contextlib import suppress
+from functools import cache
 from urllib.parse import urljoin, urlsplit
 
 import requests
 import urllib3
 from requests.adapters import HTTPAdapter
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from requests.utils import select_proxy
 
 AGENT = f"calico-tabby-tutorial/1.0 (data/collect.py, training photos) python-requests/{requests.__version__}"
 TIMEOUTS = (10, 20)  # seconds to connect, and between two pieces of a response
-WHOLE_RESPONSE = 60  # seconds from the request to the last byte, against servers that send a byte at a time
+WHOLE_RESPONSE = 60  # seconds from connecting to the last byte, redirects included; then no further piece is waited for
 TRIES = 4
 BACK_OFF = 0.25  # seconds, doubled before each further try
 LONGEST_WAIT = 120  # seconds of Retry-After; a longer wait raises UnavailableError
@@ -87,59 +86,70 @@ def next_url(url: str, location: str, local_allowed: bool = False) -> str:
     return target
 
 
-_busy: dict[int, "_Watched"] = {}  # each thread's latest connection
+_attempt = threading.local()  # deadline: when the request that this thread sends, with its redirects, must be over
 
 
-class _Watched:
-    """A connection that can be hung up, and whose address is checked once it is made, before anything is sent.
+def _check_deadline() -> None:
+    if time.monotonic() > _attempt.deadline:
+        raise UnavailableError(f"a response took longer than {WHOLE_RESPONSE} s")
+
+
+class _TimedResponse(http.client.HTTPResponse):
+    """Checks the deadline before each piece from the socket, whether of the status, the headers or the body."""
+
+    def __init__(self, *args, **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        raw = self.fp.raw
+        receive = raw.readinto
+
+        def readinto(buffer: memoryview) -> int | None:
+            _check_deadline()
+            return receive(buffer)
+
+        raw.readinto = readinto
+
+
+class _TimedOptions(tuple):
+    """Socket options. They are set before each address of a host is tried, and so the deadline is checked there."""
+
+    def __iter__(self):
+        _check_deadline()
+        return super().__iter__()
+
+
+class _Guarded:
+    """A connection that keeps to the deadline, and checks its address once it is made, before anything is sent.
 
     Checking the name beforehand is not enough: it can resolve to another address a moment later.
     """
 
-    local_allowed: bool
-    sock: socket.socket | None
+    response_class = _TimedResponse
+    local_allowed = False
 
     def _new_conn(self):
+        self.socket_options = _TimedOptions(self.socket_options)
         sock = super()._new_conn()
-        if not self.local_allowed and not is_public(sock.getpeername()[0]):
+        if not (self.local_allowed or is_public(sock.getpeername()[0])):
             sock.close()
             raise RefusedError("a private or local address")
         return sock
 
-    def connect(self) -> None:
-        _busy[threading.get_ident()] = self
-        super().connect()
 
-    def request(self, *args, **kwargs) -> None:
-        _busy[threading.get_ident()] = self
-        super().request(*args, **kwargs)
+@cache
+def _guarded(connection: type, local_allowed: bool) -> type:
+    return type(connection.__name__, (_Guarded, connection), {"local_allowed": local_allowed})
 
 
-def _hang_up(thread: int, done: threading.Event) -> None:
-    """End a thread's request at the deadline: no time limit of a single read does it, if a byte comes now and then."""
-    wait = WHOLE_RESPONSE
-    while not done.wait(wait):
-        with suppress(OSError, KeyError, TypeError):  # closed already, or not connected yet
-            socket.socket.shutdown(_busy[thread].sock, socket.SHUT_RDWR)
-        wait = 0.5
-
-
-class _Adapter(HTTPAdapter):
+class _GuardedAdapter(HTTPAdapter):
     def __init__(self, local_allowed: bool) -> None:
-        self.local_allowed = local_allowed
         super().__init__()
+        self.local_allowed = local_allowed
 
-    def init_poolmanager(self, *args, **kwargs) -> None:
-        super().init_poolmanager(*args, **kwargs)
-        pools = {}
-        for scheme, pool, connection in (
-            ("http", HTTPConnectionPool, HTTPConnection),
-            ("https", HTTPSConnectionPool, HTTPSConnection),
-        ):
-            own = {"local_allowed": self.local_allowed}
-            watched = type(f"_Watched{connection.__name__}", (_Watched, connection), own)
-            pools[scheme] = type(f"_Watched{pool.__name__}", (pool,), {"ConnectionCls": watched})
-        self.poolmanager.pool_classes_by_scheme = pools
+    def get_connection_with_tls_context(self, request, verify, proxies=None, cert=None):
+        pool = super().get_connection_with_tls_context(request, verify, proxies, cert)
+        local_allowed = self.local_allowed or bool(select_proxy(request.url, proxies))
+        pool.ConnectionCls = _guarded(type(pool).ConnectionCls, local_allowed)
+        return pool
 
 
 class Downloader:
@@ -156,8 +166,8 @@ class Downloader:
         self.session = requests.Session()
         # No compressed responses: a few bytes could unpack into gigabytes, and photos are compressed anyway.
         self.session.headers.update({"User-Agent": AGENT, "Accept-Encoding": "identity"})
-        self.session.auth = lambda request: request  # no names and passwords: not from ~/.netrc, not from a URL
-        adapter = _Adapter(local_allowed)
+        self.session.auth = lambda request: request  # else requests sends those in a URL or in ~/.netrc
+        adapter = _GuardedAdapter(local_allowed)
         self.session.mount("http://", adapter)
         self.session.mount("https://", adapter)
 
@@ -200,6 +210,7 @@ class Downloader:
         raise refused
 
     def _follow(self, url: str, most: int) -> bytes:
+        _attempt.deadline = time.monotonic() + WHOLE_RESPONSE
         for _ in range(REDIRECTS + 1):
             response = self._request(url, most)
             if isinstance(response, bytes):
@@ -209,9 +220,7 @@ class Downloader:
 
     def _request(self, url: str, most: int) -> bytes | str:
         """One request: the body, or the target of a redirect."""
-        name, done = urlsplit(url).hostname or "", threading.Event()
-        deadline = time.monotonic() + WHOLE_RESPONSE
-        threading.Thread(target=_hang_up, args=(threading.get_ident(), done), daemon=True).start()
+        name = urlsplit(url).hostname or ""
         try:
             request = self.session.prepare_request(requests.Request("GET", url))
             address = str(request.url)
@@ -225,7 +234,7 @@ class Downloader:
                     raise UnavailableError(status, _retry_after(response))
                 if response.status_code != 200:
                     raise RefusedError(f"the server returned status {response.status_code}")
-                return _read(response, most, deadline)
+                return _read(response, most)
         except (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema, UnicodeError):
             raise RefusedError("not a web address") from None
         except requests.Timeout:
@@ -234,33 +243,24 @@ class Downloader:
             # The error's own text may contain the URL, and with it the reader's API key.
             raise UnavailableError(
                 f"{name} could not be reached or closed the connection ({type(error).__name__})"
-                if time.monotonic() < deadline
-                else f"a response took longer than {WHOLE_RESPONSE} s"
             ) from None
-        finally:
-            done.set()
 
 
 def _retry_after(response: requests.Response) -> float | None:
     """Seconds, from either form of the Retry-After header; None without one that can be read."""
     header = response.headers.get("Retry-After")
     try:
-        return None if header is None else urllib3.Retry(retry_after_max=10**9).parse_retry_after(header[:99])
-    except (urllib3.exceptions.InvalidHeader, ValueError, OverflowError):
+        return None if header is None else urllib3.Retry(retry_after_max=10**9).parse_retry_after(header)
+    except (urllib3.exceptions.InvalidHeader, ValueError, OverflowError):  # the last two: too many digits
         return None
 
 
-def _read(response: requests.Response, most: int, deadline: float) -> bytes:
-    declared = response.headers.get("Content-Length", "")
-    length = int(declared[:99]) if declared.isdecimal() else None
+def _read(response: requests.Response, most: int) -> bytes:
+    length = response.raw.length_remaining or 0  # as the header declares it; urllib3 raises an error if less arrives
     body = bytearray()
-    while (length or 0) <= most and len(body) <= most:
+    while length <= most and len(body) <= most:
         piece = response.raw.read1(65536, decode_content=False)
-        if time.monotonic() > deadline:
-            raise UnavailableError(f"a response took longer than {WHOLE_RESPONSE} s")
         if not piece:
-            if length is not None and len(body) < length:
-                raise UnavailableError("a response was incomplete")
             return bytes(body)
         body += piece
     raise RefusedError(f"larger than {most / 1e6:.0f} MB")

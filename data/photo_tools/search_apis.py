@@ -10,14 +10,13 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from photo_tools.collection import FoundPhoto
+from photo_tools.collection import LONGEST, FoundPhoto
 from photo_tools.download import Downloader, RefusedError, UnavailableError
 from tutorial.cli import TutorialError, duration
 
 FLICKR_URL = "https://api.flickr.com/services/rest/"
 FLICKR_SIZES = ("url_c", "url_z", "url_m")  # 800, 640 and 500 pixels on the longer side; small photos lack the first
 OPENVERSE_URL = "https://api.openverse.org/v1/images/"
-LONGEST_URL = 2000  # characters; some servers take no more
 RESPONSE_BYTES = 10_000_000  # a page of results is well below 1 MB
 
 
@@ -45,7 +44,9 @@ class SearchAPI:
             results, available = self._page(query, page)
             with self._known_form():
                 photos = [photo for one in results if (photo := self._photo(one, query))]
-            yield from (photo for photo in photos if all(len(url) <= LONGEST_URL for url in photo.urls))
+            for photo in photos:
+                if max(map(len, (*photo.urls, photo.source_page, photo.license_url))) <= LONGEST:
+                    yield photo
             page, pages = page + 1, min(pages, available)
 
     def _page(self, query: str, page: int) -> tuple[list[dict], int]:
@@ -89,7 +90,7 @@ class SearchAPI:
         """Raises TutorialError if the fields of a response are not the documented ones."""
         try:
             yield
-        except (AttributeError, KeyError, TypeError, ValueError, OverflowError):
+        except (AttributeError, KeyError, OverflowError, RecursionError, TypeError, ValueError):
             raise TutorialError(
                 f"{self.service}'s response has an unknown form: look for a newer version of this tutorial."
             ) from None
@@ -117,7 +118,8 @@ class Flickr(SearchAPI):
             return response
         if str(response.get("code")) == "100":
             raise TutorialError("Flickr does not accept this API key: check FLICKR_API_KEY or --api-key.")
-        raise TutorialError(f"Flickr's search failed ({response.get('message', 'no reason given')}): try again later.")
+        reason = str(response.get("message", "no reason given"))[:LONGEST]
+        raise TutorialError(f"Flickr's search failed ({reason}): try again later.")
 
     def licenses(self) -> dict[str, dict]:
         """Flickr's free licenses by their ids, each with ``name`` and ``url``.
