@@ -179,8 +179,11 @@ def runs(trained, tmp_path) -> Path:
 def test_models_that_exist_are_not_trained_again(trained, runs, tmp_path, monkeypatch, capsys):
     """The whole command on finished parts: table and page, twice, the second time from the saved predictions."""
 
-    def refuse(*command, **_):
-        raise AssertionError(f"trained: {command}")
+    run = subprocess.run
+
+    def refuse(command, **options):
+        assert not any("fine_tuning" in str(word) for word in command), f"trained: {command}"
+        return run(command, **options)
 
     monkeypatch.setattr(subprocess, "run", refuse)
     monkeypatch.setattr(accuracy, "TABLE", tmp_path / "accuracy.md")

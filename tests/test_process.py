@@ -51,10 +51,15 @@ def test_output_that_is_closed_or_full(convnet, photo, tmp_path, redirection, st
 @posix
 @pytest.mark.parametrize("script", ["fine_tuning_VGG16_pt3.py", "predict.py"])
 def test_ctrl_c_during_the_imports(script, tmp_path):
-    """At several moments, which fall before, into and after them."""
-    for moment in (0.2, 0.6, 1.5):
-        command = [sys.executable, PROJECT / script, "--data" if "predict" not in script else PROJECT, tmp_path]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    """At several moments after the first line of ours, which fall into the imports and after them."""
+    begin = "import sys; del sys.argv[0]; import tutorial; print('begun', flush=True); import runpy; "
+    begin += "runpy.run_path(sys.argv[0], run_name='__main__')"
+    for moment in (0, 0.5, 1.5):
+        command = [sys.executable, "-c", begin, PROJECT / script, *([PROJECT] if "predict" in script else ["--data"])]
+        process = subprocess.Popen(
+            [*command, tmp_path], cwd=PROJECT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        assert process.stdout.readline() == "begun\n"
         with suppress(subprocess.TimeoutExpired):
             process.wait(moment)
         process.send_signal(signal.SIGINT)

@@ -64,4 +64,5 @@ def test_vgg16s_features_and_gradients_are_the_plain_networks():
         kernels = [network.get_layer(f"block{block}_conv1").kernel.value for block in (1, 4, 5)]
         results.append([features, *tape.gradient(total, kernels)])
     for mine, plain_one in zip(*results, strict=True):
-        assert np.abs(mine - plain_one).max() < 1e-4 * np.abs(plain_one).max()
+        # Rounding can switch a unit, or which of four pixels a pooling takes: by 2e-4 on one CPU, by less than 1e-4 on another
+        assert np.abs(mine - plain_one).max() < 1e-3 * np.abs(plain_one).max()
