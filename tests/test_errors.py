@@ -165,6 +165,7 @@ RECIPES = {
         ("input_sizes=224", ["whole numbers, such as (150, 224)"]),
         ("input_sizes=()", ["whole numbers"]),
         ("input_sizes=(150, 2)", ["32 to 1024"]),
+        (f"input_sizes={(150,) * 9}", ["up to 8 whole numbers"]),
     ],
 )
 def test_a_wrong_setting_gets_one_sentence(monkeypatch, given, named):

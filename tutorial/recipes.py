@@ -134,7 +134,7 @@ def _change(settings: dict[str, Any], text: str, recipes: Recipes) -> None:
         valid = valid and all(type(one) in kinds and least <= one <= most for one in numbers)
         given = type(default)(given) if valid else None
         wanted = "a number" if isinstance(default, float) else "a whole number"
-        wanted = "whole numbers, such as (150, 224)," if isinstance(default, tuple) else wanted
+        wanted = f"up to {MAX_SIZES} whole numbers, such as (150, 224)," if isinstance(default, tuple) else wanted
         wanted += f" from {least}" + f" to {most}" * (most < math.inf)
     if not valid:
         raise TutorialError(f"--set {text}: {name} takes {wanted}.")
