@@ -54,15 +54,18 @@ def test_vgg16s_features_and_gradients_are_the_plain_networks():
     )
     use_winograd(ours)
     assert any(layer.convolution_op is convolution for layer in ours.layers if hasattr(layer, "convolution_op"))
-    rng = np.random.default_rng(0)
-    images = np.kron(rng.random((5, 15, 15, 3)), np.ones((1, 5, 5, 1))).astype(np.float32)
-    results = []
-    for network in (ours, other):
-        with tf.GradientTape() as tape:
-            features = network(images)
-            total = tf.reduce_sum(features**2)
-        kernels = [network.get_layer(f"block{block}_conv1").kernel.value for block in (1, 4, 5)]
-        results.append([features, *tape.gradient(total, kernels)])
-    for mine, plain_one in zip(*results, strict=True):
-        # Rounding can switch a unit, or which of four pixels a pooling takes: by 2e-4 on one CPU, by less than 1e-4 on another
-        assert np.abs(mine - plain_one).max() < 1e-3 * np.abs(plain_one).max()
+    errors = []
+    for seed in range(3):
+        rng = np.random.default_rng(seed)
+        images = np.kron(rng.random((5, 15, 15, 3)), np.ones((1, 5, 5, 1))).astype(np.float32)
+        results = []
+        for network in (ours, other):
+            with tf.GradientTape() as tape:
+                features = network(images)
+                total = tf.reduce_sum(features**2)
+            kernels = [network.get_layer(f"block{block}_conv1").kernel.value for block in (1, 4, 5)]
+            results.append([features, *tape.gradient(total, kernels)])
+        pairs = zip(*results, strict=True)
+        errors.append([np.abs(mine - plain_one).max() / np.abs(plain_one).max() for mine, plain_one in pairs])
+    # The median: for one set of images in a few, rounding switches a unit, on one CPU or another, and by 2e-4 then
+    assert np.median(errors, axis=0).max() < 1e-5
