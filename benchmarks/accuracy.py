@@ -239,7 +239,7 @@ def main() -> None:
     add("--report", type=file_path, metavar="PAGE.html", help="write a page as well, with curves and mistakes")
     args = p.parse_args()
     if find_spec("sklearn") is None:
-        raise TutorialError("the package scikit-learn is not installed: python -m pip install -r requirements-dev.txt")
+        raise TutorialError("the package scikit-learn is not installed: python -m pip install -r requirements-data.txt")
     find_images(args.data)  # raises if something is wrong with the folder
     title = Path(os.path.abspath(args.data)).name  # "." has a name, too
     folder, kind = args.runs / title, "seeds"

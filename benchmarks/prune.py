@@ -1,27 +1,26 @@
-"""What data/prune.py finds: outliers, copies, and the time for 2,600 photos.
+"""What data/prune.py finds: label errors, outliers, copies, and how long it takes.
 
-    python benchmarks/prune.py --datasets ../shared/datasets        writes benchmarks/prune.md, in about ten minutes
+    python benchmarks/prune.py --datasets ../shared/datasets        writes benchmarks/prune.md, in about 15 minutes
 
-Dogs are planted among the cats of one class: 2, 5 and 8% of the photos. Recall is the share of them in the first 10% of
-the ranking; a random ranking has 10%.
+Labels are swapped, or dogs are planted among the cats of one class: 2, 5 and 8% of the photos. Recall is the share of
+them in the first 10% of the ranking; a random ranking has 10%.
 """
 
+import hashlib
 import io
-import os
-import platform
 import random
-import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from datetime import date
 from importlib.metadata import version
 from pathlib import Path
 
 from photo_tools.duplicates import NEAR, fingerprint, near_pairs
+from photo_tools.label_errors import out_of_fold_probabilities
 from photo_tools.outliers import IMAGE_SIZE, outlier_scores, photo_features
-from photo_tools.photo_folders import Photo, inspect_photos
+from photo_tools.photo_folders import inspect_photos
+from report import Clock, linked_photos, machine
 from tutorial.cli import PROJECT, TutorialError, file_path, parser, positive_int, project_path, run
 from tutorial.dataset import find_photos
 from tutorial.files import atomic_write
@@ -33,11 +32,16 @@ from PIL import Image, ImageEnhance, ImageOps
 FRACTIONS = (0.02, 0.05, 0.08)
 FIRST = 0.10
 CATS, DOGS = 500, 200  # of cats_vs_dogs: the first by name of train/cats and of validation/dogs
-SIZE = (800, 600)  # pixels, of the photos that are timed: Flickr's url_c and Openverse's photos are about as large
+PHOTOS = {"train": 1000, "validation": 400}  # of cats_vs_dogs, a class, that prune.py is timed on
 
 
-def recall(cats: np.ndarray, others: np.ndarray, fraction: float, seed: int) -> float:
-    """The share of planted photos in the first 10% of the ranking."""
+def spread(found: list[float]) -> str:
+    """Mean and range in percent."""
+    return f"{np.mean(found):.1%} ({min(found):.0%} to {max(found):.0%})"
+
+
+def planted_recall(cats: np.ndarray, others: np.ndarray, fraction: float, seed: int) -> float:
+    """The share of planted photos in the first 10% of the outlier ranking."""
     count = max(1, round(len(cats) * fraction / (1 - fraction)))
     planted = others[np.random.default_rng(seed).permutation(len(others))[:count]]
     scores = outlier_scores(np.concatenate([cats, planted]))
@@ -45,52 +49,54 @@ def recall(cats: np.ndarray, others: np.ndarray, fraction: float, seed: int) -> 
     return float(np.mean(np.isin(np.arange(len(cats), len(scores)), first)))
 
 
-def outlier_table(datasets: Path, cache: Path, seeds: int) -> list[str]:
-    """The recall of planted photos, a row for each class and kind of photo."""
-    both = datasets / "calico_tabby"
-    files = {
-        name: find_photos(both / "train" / name).photos + find_photos(both / "validation" / name).photos
-        for name in ("calico", "tabby")
-    }
-    files["cats"] = find_photos(datasets / "cats_vs_dogs" / "train" / "cats").photos[:CATS]
-    files["dogs"] = find_photos(datasets / "cats_vs_dogs" / "validation" / "dogs").photos[:DOGS]
-    features = {}
-    start = time.monotonic()
-    for name, paths in files.items():
-        digests = [photo.sha256 for photo in inspected(datasets, paths)]
-        features[name] = photo_features(paths, digests, cache)
-    seconds, count = time.monotonic() - start, sum(map(len, files.values()))
+def swapped_recall(features: np.ndarray, labels: np.ndarray, fraction: float, seed: int) -> tuple[float, float, float]:
+    """The share of swapped labels in the first 10% of the ranking, among as many photos as are swapped, and among
+    those for which the other class is predicted."""
+    swapped = np.random.default_rng(seed).permutation(len(labels))[: round(fraction * len(labels))]
+    given = labels.copy()
+    given[swapped] = 1 - given[swapped]
+    every = np.arange(len(labels))
+    own = out_of_fold_probabilities(features, given, every)[every, given]
+    ranked = np.argsort(own, kind="stable")
+    firsts = ranked[: round(FIRST * len(labels))], ranked[: len(swapped)], np.flatnonzero(own < 0.5)
+    return tuple(float(np.isin(swapped, first).mean()) for first in firsts)
+
+
+def label_table(sets: dict[str, list[np.ndarray]], seeds: int) -> list[str]:
+    """The recall of swapped labels, a row for each set of two classes."""
     lines = [
-        f"## Outliers in the first {FIRST:.0%} of the ranking",
+        "## Swapped labels",
         "",
-        f"Mean of {seeds} seeds, lowest and highest in brackets. VGG16 at {IMAGE_SIZE} x {IMAGE_SIZE}; {count} photos "
-        f"took {seconds:.0f} s, {count / seconds:.1f} a second, decoding included.",
+        f"Mean of {seeds} seeds, lowest and highest in brackets: the share of swapped labels that are among the first "
+        f"{FIRST:.0%} of the ranking, among its first photos, as many as were swapped, and among the photos for which "
+        "the other class is predicted.",
         "",
-        "| class | photos | planted | " + " | ".join(f"{fraction:.0%} planted" for fraction in FRACTIONS) + " |",
-        "|---|---|---|" + "---|" * len(FRACTIONS),
+        f"| photos | swapped | in the first {FIRST:.0%} | among as many | predicted |",
+        "|---|---|---|---|---|",
     ]
-    for name, other in (
-        ("calico", "dogs"),
-        ("tabby", "dogs"),
-        ("cats", "dogs"),
-        ("calico", "tabby"),
-        ("tabby", "calico"),
-    ):
-        cells = []
+    for name, features in sets.items():
+        labels = np.repeat([0, 1], [len(one) for one in features])
         for fraction in FRACTIONS:
-            found = [recall(features[name], features[other], fraction, seed) for seed in range(seeds)]
-            cells.append(f"{np.mean(found):.0%} ({min(found):.0%} to {max(found):.0%})")
-        lines.append(f"| {name} | {len(files[name])} | {other} | {' | '.join(cells)} |")
-    return [
-        *lines,
+            found = [swapped_recall(np.concatenate(features), labels, fraction, seed) for seed in range(seeds)]
+            cells = " | ".join(spread(one) for one in zip(*found, strict=True))
+            lines.append(f"| {len(labels)}, {name} | {fraction:.0%} | {cells} |")
+    return lines
+
+
+def outlier_table(cats: dict[str, np.ndarray], dogs: np.ndarray, seeds: int) -> list[str]:
+    """The recall of planted dogs, a row for each class."""
+    lines = [
+        f"## Dogs among cats, in the first {FIRST:.0%} of the outliers",
         "",
-        "The last two rows are the other coat, under the wrong class. The ranking is not made for them.",
+        f"Mean of {seeds} seeds, lowest and highest in brackets.",
+        "",
+        "| class | photos | " + " | ".join(f"{fraction:.0%} planted" for fraction in FRACTIONS) + " |",
+        "|---|---|" + "---|" * len(FRACTIONS),
     ]
-
-
-def inspected(datasets: Path, paths: list[Path]) -> list[Photo]:
-    """What prune.py knows about each photo."""
-    return inspect_photos(datasets, [path.relative_to(datasets).as_posix() for path in paths])
+    for name, features in cats.items():
+        cells = [spread([planted_recall(features, dogs, one, seed) for seed in range(seeds)]) for one in FRACTIONS]
+        lines.append(f"| {name} | {len(features)} | {' | '.join(cells)} |")
+    return lines
 
 
 def jpeg(photo: Image.Image, quality: int) -> Image.Image:
@@ -128,7 +134,8 @@ COPIES: dict[str, Callable[[Image.Image], Image.Image]] = {
 
 def copies_table(datasets: Path) -> list[str]:
     """How many copies are found, and how many pairs of different photos are taken for copies, by the threshold."""
-    photos = inspected(datasets, find_photos(datasets).photos)
+    files = [path.relative_to(datasets).as_posix() for path in find_photos(datasets).photos]
+    photos = inspect_photos(datasets, files)
     near = (12, 16, NEAR, 24, 28)
     pairs = near_pairs(np.stack([photo.fingerprint for photo in photos]), max(near))
     same = sum(bits == 0 for _, _, bits in pairs)
@@ -156,59 +163,60 @@ def copies_table(datasets: Path) -> list[str]:
     return [*lines, "", f"The nearest of the other pairs: {nearest}."]
 
 
-def time_table(datasets: Path, count: int) -> list[str]:
-    """The time of one run without the ranking on so many photos, resized to the size of Flickr's."""
-    sources = find_photos(datasets / "cats_vs_dogs").photos[:count]
-    with tempfile.TemporaryDirectory() as folder:
-        for i, path in enumerate(sources):
-            new = Path(folder, "collected", ("calico", "tabby")[i % 2], f"{i}.jpg")
-            new.parent.mkdir(parents=True, exist_ok=True)
-            open_photo(path).resize(SIZE).save(new, quality=85)
-        start = time.monotonic()
-        command = [sys.executable, PROJECT / "data" / "prune.py", "--data", folder, "--no-ranking"]
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-        seconds = time.monotonic() - start
+def time_table(data: Path) -> list[str]:
+    """The time of prune.py on cats_vs_dogs, and what it finds there."""
+    prune = PROJECT / "data" / "prune.py", "--data", data
+    times = {
+        "the first time": Clock(*prune).seconds,
+        "again, features cached": Clock(*prune).seconds,
+        "with `--no-ranking`": Clock(*prune, "--no-ranking").seconds,
+    }
     return [
-        "## Time without the ranking",
+        "## Time",
         "",
-        f"`data/prune.py --no-ranking`: {len(sources)} photos of {SIZE[0]} x {SIZE[1]} in {seconds:.0f} s.",
+        f"`data/prune.py` on {2 * sum(PHOTOS.values())} photos of cats and dogs of about 500 x 375 pixels.",
+        "",
+        "| | seconds |",
+        "|---|---|",
+        *(f"| {what} | {seconds:.0f} |" for what, seconds in times.items()),
     ]
-
-
-def hardware() -> str:
-    """One line on the machine."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        name = next(line.split(": ")[1] for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration, IndexError):
-        name = platform.processor() or platform.machine()
-    busy = f", load {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
-    packages = ", ".join(f"{package} {version(package)}" for package in ("tensorflow", "keras", "pillow", "ImageHash"))
-    return f"{name}, {os.cpu_count()} cores{busy}; Python {platform.python_version()}, {packages}; {date.today()}."
 
 
 def main() -> None:
     """Measure, and write the tables."""
     p = parser(__doc__)
     datasets, table = project_path("../shared/datasets"), project_path("benchmarks/prune.md")
-    p.add_argument(
-        "--datasets", type=file_path, metavar="DIR", default=datasets, help="with calico_tabby/ and cats_vs_dogs/"
-    )
+    text = "with calico_tabby/ and cats_vs_dogs/ (default: %(default)s)"
+    p.add_argument("--datasets", type=file_path, metavar="DIR", default=datasets, help=text)
     p.add_argument("--table", type=file_path, metavar="FILE", default=table, help="to write (default: %(default)s)")
-    p.add_argument("--cache", type=file_path, metavar="FILE", help="cache of VGG16's features, a .npz")
     p.add_argument("--seeds", type=positive_int, metavar="N", default=20, help="plantings (default: %(default)s)")
-    p.add_argument(
-        "--count", type=positive_int, metavar="N", default=2600, help="photos to time (default: %(default)s)"
-    )
     args = p.parse_args()
     if not (args.datasets / "cats_vs_dogs").is_dir():
         raise TutorialError(f"there is no folder {args.datasets / 'cats_vs_dogs'}: name the photos' with --datasets.")
     with tempfile.TemporaryDirectory() as folder:
+        data = linked_photos(args.datasets / "cats_vs_dogs", Path(folder, "data"), PHOTOS)
+        times = time_table(data)
+
+        def features(name: str, *splits: str, count: int | None = None) -> np.ndarray:
+            paths = [path for split in splits for path in find_photos(args.datasets / split / name).photos][:count]
+            digests = [hashlib.sha256(path.read_bytes()).hexdigest() for path in paths]
+            return photo_features(paths, digests, data / "prune.npz")
+
+        coats = {name: features(name, "calico_tabby/train", "calico_tabby/validation") for name in ("calico", "tabby")}
+        pets = {name: features(name, "cats_vs_dogs/train", "cats_vs_dogs/validation") for name in ("cats", "dogs")}
+        dogs = features("dogs", "cats_vs_dogs/validation", count=DOGS)
         parts = [
-            ["# data/prune.py", "", f"Written by `python benchmarks/prune.py --seeds {args.seeds}`. {hardware()}"],
-            outlier_table(args.datasets, args.cache or Path(folder, "cache.npz"), args.seeds),
+            [
+                "# data/prune.py",
+                "",
+                f"Written by `python benchmarks/prune.py --seeds {args.seeds}`. {machine()}, scikit-learn "
+                f"{version('scikit-learn')}, ImageHash {version('ImageHash')}; {date.today()}. VGG16 at {IMAGE_SIZE} x "
+                f"{IMAGE_SIZE}.",
+            ],
+            label_table({"calico / tabby": list(coats.values()), "cats / dogs": list(pets.values())}, args.seeds),
+            outlier_table(coats | {"cats": pets["cats"][:CATS]}, dogs, args.seeds),
             copies_table(args.datasets),
-            time_table(args.datasets, args.count),
+            times,
         ]
     with atomic_write(args.table) as temporary:
         temporary.write_text("\n\n".join("\n".join(lines) for lines in parts) + "\n", encoding="utf-8")

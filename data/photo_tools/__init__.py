@@ -1,5 +1,6 @@
 """What the scripts in data/ share: finding and downloading photos, comparing, pruning and splitting them."""
 
+import importlib
 import importlib.util
 import sys
 
@@ -10,3 +11,13 @@ if importlib.util.find_spec("tutorial") is None:
         file=sys.stderr,
     )
     sys.exit(2)
+
+from tutorial.cli import TutorialError
+
+
+def require_package(module: str, name: str) -> None:
+    """Raise TutorialError if a package that only the data tools need is not installed."""
+    try:
+        importlib.import_module(module)
+    except ImportError:
+        raise TutorialError(f"the package {name} is not installed: run make data-tools first.") from None

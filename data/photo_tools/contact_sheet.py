@@ -1,6 +1,6 @@
 """A contact sheet: one self-contained HTML page.
 
-Click a photo to mark it; "Save prune.csv" downloads the table with the marks in it.
+A click marks a photo; "Save prune.csv" downloads the table with the marks in it.
 """
 
 import base64
@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from photo_tools.pruned import MOVE, REMOVE
 from tutorial.cli import ProgressBar
 from tutorial.files import atomic_write
 from tutorial.images import READERS, PhotoError, open_photo
@@ -19,6 +20,7 @@ from tutorial.images import READERS, PhotoError, open_photo
 from PIL import Image
 
 THUMBNAIL = 180  # pixels, the longer side
+MOVES = 3  # classes that a photo can be moved to by a click, the predicted one first; the table takes any
 
 
 @dataclass(frozen=True)
@@ -51,17 +53,20 @@ def _text(value: object) -> str:
     )
 
 
-def _card(number: int, row: dict[str, str], thumbnail: str) -> str:
+def _card(number: int, row: dict[str, str], thumbnail: str, classes: list[str]) -> str:
     picture = f'<img alt="" src="{thumbnail}">' if thumbnail else '<span class="none">cannot be shown</span>'
     lines = "".join(f"<small>{_text(line)}</small>" for line in row["reasons"].split("; ") if line)
     if row["duplicate of"]:
         lines += f"<small>copy of {_text(row['duplicate of'])}</small>"
     if row["suggestion"]:
-        lines += "<small><i>suggested: move out</i></small>"
-    pressed = "true" if row["mark"] else "false"
+        lines += f"<small><i>suggested: {_text(row['suggestion'])}</i></small>"
+    others = sorted((name for name in classes if name != row["class"]), key=lambda name: name != row["predicted"])
+    moves = [f"{MOVE}{name}" for name in others[:MOVES]]
+    buttons = "".join(f'<button data-mark="{_text(mark)}">{_text(mark)}</button>' for mark in [REMOVE, *moves])
     return (
-        f'<button data-row="{number}" aria-pressed="{pressed}" title="{_text(row["file"])}"><span class="pic">{picture}'
-        f"</span><b>{_text(row['file'].removeprefix('collected/'))}</b><small>row {number + 2}</small>{lines}</button>"
+        f'<figure data-row="{number}" title="{_text(row["file"])}"><span class="pic">{picture}</span>'
+        f"<b>{_text(row['file'].removeprefix('collected/'))}</b><small>row {number + 2}</small>{lines}"
+        f"<span>{buttons}</span></figure>"
     )
 
 
@@ -74,7 +79,7 @@ def write_contact_sheet(
         path: of the page.
         data: the folder that the rows' ``file`` is relative to.
         title: the page's heading.
-        rows: the whole table, with at least file, reasons, duplicate of, suggestion and mark.
+        rows: the whole table, with at least file, class, reasons, predicted, duplicate of, suggestion and mark.
         columns: those of the table that "Save prune.csv" downloads.
         sections: what is shown, in order.
 
@@ -89,11 +94,11 @@ def write_contact_sheet(
             thumbnails[number] = thumbnail
             progress.update(len(thumbnails))
     progress.close()
-    body = []
+    body, classes = [], sorted({row["class"] for row in rows})
     for section in sections:
         if section.rows:
             body.append(f"<h2>{_text(section.title)} ({len(section.rows)})</h2><p>{_text(section.text)}</p><div>")
-            body += [_card(number, rows[number], thumbnails[number]) for number in section.rows]
+            body += [_card(number, rows[number], thumbnails[number], classes) for number in section.rows]
             body.append("</div>")
     table = json.dumps([columns, *([row[name] for name in columns] for row in rows)]).replace("<", "\\u003c")
     parts = {"TITLE": _text(title), "BODY": "\n".join(body) or "<p>Nothing was found.</p>", "TABLE": table}
@@ -116,12 +121,15 @@ h1 { font-size: 1.25rem; margin: 0 0 .4rem }
 h2 { font-size: 1.1rem; margin: 1.6rem 0 .2rem }
 p { margin: .2rem 0 .6rem; max-width: 60rem }
 div { display: grid; grid-template-columns: repeat(auto-fill, minmax(196px, 1fr)); gap: .6rem }
-div button { font: inherit; color: inherit; text-align: left; background: none; border: 2px solid var(--line);
- border-radius: 6px; padding: 6px; cursor: pointer; display: flex; flex-direction: column; overflow-wrap: anywhere }
-div button[aria-pressed=true] { border-color: var(--mark); outline: 2px solid var(--mark) }
-div button[aria-pressed=true] .pic { opacity: .35 }
-div button[aria-pressed=true] b::before { content: "x  "; color: var(--mark) }
-div button:focus-visible { outline: 3px solid Highlight }
+figure { margin: 0; border: 2px solid var(--line); border-radius: 6px; padding: 6px; display: flex;
+ flex-direction: column; overflow-wrap: anywhere }
+figure.marked { border-color: var(--mark); outline: 2px solid var(--mark) }
+figure.marked .pic { opacity: .35 }
+figure > span:last-child { display: flex; flex-wrap: wrap; gap: 4px; margin-top: auto; padding-top: 6px }
+button { font: inherit; padding: .2rem .5rem; overflow-wrap: anywhere }
+figure button { font-size: .85rem; flex: 1; cursor: pointer }
+button[aria-pressed=true] { background: var(--mark); color: #fff }
+button:focus-visible { outline: 3px solid Highlight }
 .pic { height: 180px; display: flex; align-items: center; justify-content: center; align-self: stretch }
 .pic img { max-width: 100%; max-height: 180px }
 .none, small { opacity: .8 }
@@ -136,20 +144,27 @@ BODY
 <script>
 const [names, ...rows] = JSON.parse(document.getElementById("table").textContent);
 const [mark, suggestion] = [names.indexOf("mark"), names.indexOf("suggestion")];
-const cards = [...document.querySelectorAll("[data-row]")];
+const buttons = [...document.querySelectorAll("[data-mark]")];
+const rowOf = button => rows[button.closest("figure").dataset.row];
+let unsaved = false;
 function show() {
-  for (const card of cards) card.setAttribute("aria-pressed", rows[card.dataset.row][mark] !== "");
+  for (const button of buttons) {
+    button.setAttribute("aria-pressed", rowOf(button)[mark] === button.dataset.mark);
+    button.closest("figure").classList.toggle("marked", rowOf(button)[mark] !== "");
+  }
   document.getElementById("count").textContent = rows.filter(row => row[mark]).length + " marked";
 }
-for (const card of cards) card.onclick = () => {
-  const row = rows[card.dataset.row];
-  row[mark] = row[mark] ? "" : "x";
+for (const button of buttons) button.onclick = () => {
+  rowOf(button)[mark] = rowOf(button)[mark] === button.dataset.mark ? "" : button.dataset.mark;
+  unsaved = true;
   show();
 };
 document.getElementById("suggest").onclick = () => {
-  for (const row of rows) if (row[suggestion]) row[mark] = "x";
+  for (const row of rows) if (row[suggestion]) row[mark] = row[suggestion];
+  unsaved = true;
   show();
 };
+window.onbeforeunload = event => { if (unsaved) event.preventDefault(); };
 document.getElementById("save").onclick = () => {
   const quoted = value => '"' + String(value).replaceAll('"', '""') + '"';
   const text = "\\ufeff" + [names, ...rows].map(row => row.map(quoted).join(",") + "\\r\\n").join("");
@@ -157,6 +172,7 @@ document.getElementById("save").onclick = () => {
   link.href = URL.createObjectURL(new Blob([text], { type: "text/csv" }));
   link.download = "prune.csv";
   link.click();
+  unsaved = false;
 };
 show();
 </script>

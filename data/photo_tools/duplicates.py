@@ -4,8 +4,6 @@ A fingerprint is 128 bits: pHash (the signs of the lowest frequencies) and dHash
 neighboring pixels), 64 bits each, both from the ImageHash package. Copies differ in few of the bits.
 """
 
-from tutorial.cli import TutorialError
-
 import numpy as np
 from PIL import Image, ImageOps
 
@@ -14,14 +12,6 @@ from PIL import Image, ImageOps
 # within 20 bits when shrunk, upscaled, flipped, made gray, saved as JPEG of quality 10 or cropped by 2% at each edge
 # (all 100%), 1.3 times as bright (99.6%), or cropped by 4% at each edge (94%).
 NEAR = 20  # bits of 128
-
-
-def require_imagehash() -> None:
-    """Raise TutorialError if the ImageHash package, which only the data tools need, is not installed."""
-    try:
-        import imagehash  # noqa: F401
-    except ImportError:
-        raise TutorialError("the package ImageHash is not installed: run make data-tools first.") from None
 
 
 def fingerprint(photo: Image.Image) -> np.ndarray:

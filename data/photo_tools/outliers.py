@@ -6,6 +6,7 @@ No labels are needed: dogs, drawings and food among cats have in common that the
 import zipfile
 from pathlib import Path
 
+from photo_tools.label_errors import FOLDS, out_of_fold_probabilities
 from tutorial.cli import ProgressBar, echo
 from tutorial.files import atomic_write
 from tutorial.images import INFERENCE_BATCH, PREPROCESSING, PhotoError, read_many
@@ -18,9 +19,8 @@ IMAGE_SIZE = 224  # height and width in pixels; 150 takes half the time and miss
 LAYER = "block5_conv3"  # 512 channels; global max pooling: is a feature anywhere in the photo?
 FEWEST = 20  # photos of a class; with fewer there is no "most" to differ from
 SUSPECTS = 0.05  # share of the class that each round labels as outliers ...
-FEWEST_SUSPECTS = 4  # ... but at least as many photos
+FEWEST_SUSPECTS = FOLDS  # ... but at least as many photos
 ROUNDS = 3
-RIDGE = 1.0  # the probe's L2 penalty, in mean squared norms of a feature vector
 
 
 def photo_features(paths: list[Path], digests: list[str], cache: Path) -> np.ndarray:
@@ -84,30 +84,17 @@ def _standard(scores: np.ndarray) -> np.ndarray:
     return (scores - scores.mean()) / max(scores.std(), 1e-9)
 
 
-def _probe(features: np.ndarray, suspect: np.ndarray) -> np.ndarray:
-    """Each photo's leave-one-out prediction of a linear probe for the suspects.
-
-    Ridge regression with equal weight for suspects and others; the leave-one-out predictions follow from one fit on
-    all (Hastie, Tibshirani, Friedman: The Elements of Statistical Learning, 2009, eq. 7.64).
-    """
-    weights = np.where(suspect, 0.5 / suspect.mean(), 0.5 / (1 - suspect.mean()))
-    centered = np.float64(features) - np.average(features, axis=0, weights=weights)
-    design = np.hstack([centered, np.ones((len(features), 1))])
-    penalty = np.full(design.shape[1], RIDGE * np.mean(np.sum(centered**2, axis=1)) + 1e-9)
-    penalty[-1] = 0  # not the intercept's
-    solved = np.linalg.solve(design.T @ (weights[:, None] * design) + np.diag(penalty), (design * weights[:, None]).T)
-    own = np.einsum("ij,ji->i", design, solved)  # the share of its own label in each photo's prediction
-    return (design @ (solved @ suspect) - own * suspect) / (1 - own)
-
-
 def outlier_scores(features: np.ndarray) -> np.ndarray:
     """How far each photo is from the others of its class, in standard deviations: float64, (n,).
 
-    First the distance to the class's median. Then, in each round, the most distant photos are labeled as outliers and a
-    linear probe learns what they have in common, which finds others like them that are less distant.
+    First the distance to the class's median. Then, in each round, the most distant photos are labeled as outliers, and a
+    linear classifier learns what they have in common, which finds others like them that are less distant.
 
     Args:
         features: (n, 512), of one class, from :func:`photo_features`; n at least FEWEST.
+
+    Raises:
+        TutorialError: the scikit-learn package is not installed.
     """
     assert len(features) >= FEWEST
     distance = _standard(np.linalg.norm(features - np.median(features, axis=0), axis=1))
@@ -115,5 +102,6 @@ def outlier_scores(features: np.ndarray) -> np.ndarray:
     for _ in range(ROUNDS):
         suspect = np.zeros(len(features), bool)
         suspect[np.argsort(-scores, kind="stable")[: max(FEWEST_SUSPECTS, round(SUSPECTS * len(features)))]] = True
-        scores = _standard(_standard(_probe(features, suspect)) + 0.5 * distance)
+        inlier, outlier = out_of_fold_probabilities(features, suspect, np.arange(len(features))).T
+        scores = _standard(_standard(np.log(outlier) - np.log(inlier)) + 0.5 * distance)
     return scores

@@ -2,7 +2,7 @@
 
 DIR/collected/<class>/     as collected, with an attribution.csv each
 DIR/pruned/<class>/        moved out by prune.py
-DIR/train/<class>/ and DIR/validation/<class>/     what the parts train on and validate with
+DIR/train/<class>/, DIR/validation/<class>/, DIR/test/<class>/     what the parts train on, validate and test with
 """
 
 import csv
@@ -15,14 +15,16 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from photo_tools.duplicates import fingerprint, require_imagehash
+from photo_tools import require_package
+from photo_tools.duplicates import fingerprint
 from tutorial.cli import ProgressBar, TutorialError, echo
 from tutorial.dataset import class_folders, find_photos
 from tutorial.images import READERS, PhotoError, decode_photo, read_file
 
 import numpy as np
 
-COLLECTED, TRAIN, VALIDATION, PRUNED = "collected", "train", "validation", "pruned"
+COLLECTED, TRAIN, VALIDATION, TEST, PRUNED = "collected", "train", "validation", "test", "pruned"
+STAGES = (COLLECTED, TRAIN, VALIDATION, TEST)  # whose photos prune.py checks
 ATTRIBUTION = "attribution.csv"
 
 
@@ -40,7 +42,7 @@ class Photo:
 
     @property
     def stage(self) -> str:
-        """The folder in DIR: collected, train or validation."""
+        """The folder in DIR: collected, train, validation or test."""
         return self.file.split("/")[0]
 
     @property
@@ -77,7 +79,7 @@ def inspect_photos(data: Path, files: list[str]) -> list[Photo]:
     Raises:
         TutorialError: the ImageHash package is not installed.
     """
-    require_imagehash()
+    require_package("imagehash", "ImageHash")
     progress = ProgressBar("reading photos", len(files))
     photos = []
     with ThreadPoolExecutor(READERS) as pool:

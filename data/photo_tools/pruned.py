@@ -1,4 +1,5 @@
-"""Moving photos out, and back: nothing is deleted or overwritten, and an interrupted run can be repeated or undone.
+"""Moving photos out or to another class, and back: nothing is deleted or overwritten, and an interrupted run can be
+repeated or undone.
 
 ``DIR/pruned/moved.csv`` has the place that each photo came from. It is written before the first photo of a run moves; a
 rename then either has happened or has not, so the file's place tells which.
@@ -7,12 +8,16 @@ rename then either has happened or has not, so the file's place tells which.
 import os
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
-from photo_tools.photo_folders import COLLECTED, PRUNED, TRAIN, VALIDATION, read_csv, write_csv
+from photo_tools.collection import COLUMNS as CREDIT
+from photo_tools.collection import Table
+from photo_tools.photo_folders import ATTRIBUTION, COLLECTED, PRUNED, STAGES, read_csv, write_csv
 from tutorial.cli import TutorialError
+from tutorial.dataset import class_folders
 from tutorial.files import atomic_write
 
 MANIFEST = "moved.csv"
 COLUMNS = ["from", "to"]
+REMOVE, MOVE = "remove", "move to "  # a reader's marks; the name of a class follows MOVE
 
 
 def inside(data: Path, file: str, stages: tuple[str, ...], named_in: Path) -> Path:
@@ -34,16 +39,23 @@ def inside(data: Path, file: str, stages: tuple[str, ...], named_in: Path) -> Pa
 
 
 def marks(table: Path) -> dict[str, str]:
-    """The reader's marks, "x" or "", by file.
+    """The reader's marks by file: "", REMOVE, or MOVE and a class.
 
     Raises:
         TutorialError: the table is missing or damaged, or has another mark in it.
     """
     found = {}
     for line, row in enumerate(read_csv(table, {"file", "mark"}), 2):
-        found[row["file"]] = row["mark"].strip().lower()
-        if found[row["file"]] not in ("", "x"):
-            raise TutorialError(f"{table} has the mark {row['mark']!r} in row {line}: write x, or leave it empty.")
+        mark = row["mark"].strip()
+        if mark.lower() in ("x", REMOVE):
+            mark = REMOVE
+        elif mark.lower().startswith(MOVE):
+            mark = MOVE + mark[len(MOVE) :].strip()
+        elif mark:
+            raise TutorialError(
+                f"{table} has the mark {row['mark']!r} in row {line}: write {REMOVE}, {MOVE}CLASS, or leave it empty."
+            )
+        found[row["file"]] = mark
     return found
 
 
@@ -53,8 +65,8 @@ def _moves(data: Path) -> list[dict[str, str]]:
         return []
     rows = read_csv(manifest, set(COLUMNS))
     for row in rows:
-        inside(data, row["from"], (COLLECTED, TRAIN, VALIDATION), manifest)
-        inside(data, row["to"], (PRUNED,), manifest)
+        inside(data, row["from"], STAGES, manifest)
+        inside(data, row["to"], (PRUNED, *STAGES), manifest)
     return rows
 
 
@@ -75,9 +87,25 @@ def _rename(source: Path, target: Path) -> None:
         ) from None
 
 
-def _free(data: Path, file: str, taken: set[str]) -> str:
-    """A place below DIR/pruned for a file: pruned/class/name.jpg, or name-2.jpg ... if that is taken."""
-    place = PurePosixPath(PRUNED, *PurePosixPath(file).parts[1:])
+def _place(data: Path, file: str, mark: str, named_in: Path) -> PurePosixPath:
+    """Where a marked file goes: pruned/class/name.jpg, or another class's folder beside its own."""
+    stage, own, *rest = PurePosixPath(file).parts
+    if mark == REMOVE:
+        return PurePosixPath(PRUNED, own, *rest)
+    classes = class_folders(data / stage)
+    name = mark[len(MOVE) :]
+    if name not in classes:
+        raise TutorialError(
+            f"{named_in} has the mark {mark!r}, and {data / stage} has no class {name}: write one of "
+            f"{', '.join(classes)} after {MOVE.strip()!r}."
+        )
+    place = PurePosixPath(stage, classes[name].name, *rest)
+    inside(data, str(place), (stage,), named_in)
+    return place
+
+
+def _free(data: Path, place: PurePosixPath, taken: set[str]) -> str:
+    """The place, or with -2, -3 ... in its name if that is taken."""
     choice, number = place, 1
     while str(choice) in taken or os.path.lexists(data / choice):
         number += 1
@@ -85,23 +113,54 @@ def _free(data: Path, file: str, taken: set[str]) -> str:
     return str(choice)
 
 
-def move_out(data: Path, files: list[str], named_in: Path) -> int:
-    """Move photos to DIR/pruned/<class>/; those that an earlier run has moved already are passed over.
+def _follow(data: Path, moves: list[tuple[str, str]]) -> None:
+    """Let the tables follow photos that have moved: split.csv, and for collected photos the classes' attribution.csv.
+
+    A collected photo's row stays in its old class's table, too, so that it is not collected there again.
+    """
+    table = data / "split.csv"
+    rows = read_csv(table, {"file", "class"}) if table.exists() else []
+    changed = False
+    for old, new in moves:
+        (stage, old_class, *rest), (new_stage, new_class, *new_rest) = (PurePosixPath(one).parts for one in (old, new))
+        for row in rows:
+            if row["file"] == old and new_stage == stage:
+                row["file"], row["class"], changed = new, new_class, True
+        if stage == new_stage == COLLECTED and (data / COLLECTED / old_class / ATTRIBUTION).exists():
+            here, there = ("/".join(rest), "/".join(new_rest))
+            credits = [
+                row for row in Table(data / COLLECTED / old_class / ATTRIBUTION, CREDIT).rows if row["file"] == here
+            ]
+            kept = Table(data / COLLECTED / new_class / ATTRIBUTION, CREDIT)
+            for credit in credits:
+                if all(row["file"] != there for row in kept.rows):
+                    kept.add(**credit | {"file": there})
+    if changed:
+        with atomic_write(table) as temporary:
+            write_csv(temporary, list(rows[0]), rows)
+
+
+def move_out(data: Path, marked: dict[str, str], named_in: Path) -> int:
+    """Move photos to DIR/pruned/<class>/ or to another class; those that an earlier run has moved are passed over.
 
     Args:
         data: DIR.
-        files: below DIR, with forward slashes, from the table; checked here.
+        marked: REMOVE, or MOVE and a class, by file below DIR, with forward slashes, from the table; checked here.
         named_in: the table, for the errors.
 
     Returns:
         How many were moved now.
 
     Raises:
-        TutorialError: before anything moves: a file points out of DIR or does not exist; later: one cannot be moved.
+        TutorialError: before anything moves: a file points out of DIR or does not exist, or a class does not exist;
+            later: one cannot be moved.
     """
-    paths = {file: inside(data, file, (COLLECTED, TRAIN, VALIDATION), named_in) for file in files}
+    paths = {file: inside(data, file, STAGES, named_in) for file in marked}
     # What is still in its old place was planned by a run that was killed; its plan is made anew below.
-    kept = [row for row in _moves(data) if os.path.lexists(data / row["to"])]
+    kept: list[dict[str, str]] = []
+    for row in reversed(_moves(data)):
+        if os.path.lexists(data / row["to"]) or any(row["to"] == later["from"] for later in kept):
+            kept.insert(0, row)
     gone = {row["from"] for row in kept}
     wanted = [file for file, path in paths.items() if os.path.isfile(path)]
     for file, path in paths.items():
@@ -109,17 +168,20 @@ def move_out(data: Path, files: list[str], named_in: Path) -> int:
             raise TutorialError(f"{named_in} names {path}, which is not there: run prune.py again without --apply.")
     plan, taken = [], {row["to"] for row in kept}
     for file in wanted:
-        plan.append({"from": file, "to": _free(data, file, taken)})
-        taken.add(plan[-1]["to"])
+        place = _place(data, file, marked[file], named_in)
+        if place != PurePosixPath(file):
+            plan.append({"from": file, "to": _free(data, place, taken)})
+            taken.add(plan[-1]["to"])
     if plan:
         _save(data, kept + plan)
     for row in plan:
         _rename(data / row["from"], data / row["to"])
+    _follow(data, [(row["from"], row["to"]) for row in kept + plan])
     return len(plan)
 
 
 def move_back(data: Path) -> tuple[int, list[str]]:
-    """Move everything in DIR/pruned back to where it came from.
+    """Move everything that was moved back to where it came from, what was moved last first.
 
     Returns:
         How many were moved now, and those that stay because another file has taken their place.
@@ -129,17 +191,20 @@ def move_back(data: Path) -> tuple[int, list[str]]:
     """
     moved, stay = 0, []
     rows = _moves(data)
-    for row in rows:
+    for row in reversed(rows):
         source, target = data / row["to"], data / row["from"]
-        if not os.path.lexists(source):
+        if any(row["to"] == later["from"] for later in stay):
+            stay.append(row)  # another file has the name that the photo had in between
+        elif not os.path.lexists(source):
             continue  # never moved, moved back by a run that was killed, or the reader has thrown it away
-        if os.path.lexists(target):
+        elif os.path.lexists(target):
             stay.append(row)
         else:
             _rename(source, target)
             moved += 1
+    _follow(data, [(row["to"], row["from"]) for row in reversed(rows) if row not in stay])
     if stay:
-        _save(data, stay)
+        _save(data, stay[::-1])
     elif rows:
         (data / PRUNED / MANIFEST).unlink()
     for folder, _, _ in os.walk(data / PRUNED, topdown=False):
