@@ -9,7 +9,7 @@ import subprocess
 import sys
 from contextlib import suppress
 
-from conftest import PROJECT, draw, part_command, run
+from conftest import PROJECT, draw, part_command, run, run_part
 from tutorial.files import TEMPORARY
 
 import pytest
@@ -69,6 +69,22 @@ def test_ctrl_c_during_the_imports(script, tmp_path):
 
 
 @posix
+def test_ctrl_c_that_a_library_turns_into_another_error():
+    """As TensorFlow's C++ code does: SystemError, then TypeError."""
+    code = """if True:
+        import signal, sys, time, tutorial.cli
+        def main():
+            try:
+                signal.raise_signal(signal.SIGINT)
+                time.sleep(9)
+            except KeyboardInterrupt:
+                raise TypeError
+        sys.exit(tutorial.cli.run(main))"""
+    done = run("-c", code)
+    assert done.returncode == 130 and done.stderr == "\nstopped.\n"
+
+
+@posix
 def test_a_file_that_cannot_become_so_large_gets_a_sentence_and_the_old_one_stays(trained, tmp_path, sentence):
     """As with a quota, or a disk that turns out to be full: the model is trained, its weights are 9 MB."""
     limit = f"ulimit -f 2000; exec {sys.executable} {' '.join(part_command(1, trained.data, tmp_path, '--epochs', 1))}"
@@ -78,6 +94,29 @@ def test_a_file_that_cannot_become_so_large_gets_a_sentence_and_the_old_one_stay
     assert "cannot be resumed after this epoch" in done.stdout
     assert (tmp_path / "small_convnet.weights.h5").read_text() == "old"
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(TEMPORARY)]
+
+
+@posix
+def test_a_terminal_that_is_closed_keeps_what_is_whole(trained, tmp_path):
+    """Under nohup, so that the next line cannot be written (EIO): the cached activations stay, and training resumes."""
+    import pty
+
+    ours, theirs = pty.openpty()
+    command = [sys.executable, *part_command(2, trained.data, tmp_path, "--epochs", 3)]
+    process = subprocess.Popen(
+        command, cwd=PROJECT, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN),
+    )  # fmt: skip
+    os.close(theirs)
+    written = b""
+    while b"Epoch 1" not in written:
+        written += os.read(ours, 65536)
+    os.close(ours)
+    assert process.wait(120) == 2
+    kept = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "activations").iterdir()}
+    done = run_part(2, trained.data, tmp_path, "--epochs", 3)
+    assert done.returncode == 0 and "reusing" in done.stdout and (tmp_path / "bottleneck_fc_model.weights.h5").exists()
+    assert {path.name: path.stat().st_mtime_ns for path in (tmp_path / "activations").iterdir()} == kept
 
 
 @posix

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import FrameType
 
 JOINERS = "\u200c\u200d"  # Persian and other scripts, and emoji, are written with them
 PROJECT = Path(__file__).resolve().parent.parent
@@ -86,8 +87,15 @@ def run(main: Callable[[], int | None], resumable: bool = False) -> int:
         main: the script's.
         resumable: whether the same command resumes what was interrupted.
     """
+    interrupted = False
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        nonlocal interrupted
+        interrupted = True
+        signal.default_int_handler(number, frame)
+
     if signal.getsignal(signal.SIGINT) == signal.SIG_DFL:  # as tutorial/__init__.py has set it for the imports
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGINT, interrupt)
     streams = [stream for stream in (sys.stdout, sys.stderr) if isinstance(stream, io.TextIOWrapper)]
     errors = [stream.errors for stream in streams]
     for stream in streams:
@@ -116,19 +124,19 @@ def run(main: Callable[[], int | None], resumable: bool = False) -> int:
         with suppress(OSError):  # on a terminal that is gone
             print(f"error: {escape(what)} ({error.strerror}): {remedy}.", file=sys.stderr)
         return 2
-    except Exception as error:
+    except (KeyboardInterrupt, Exception) as error:
+        if interrupted or isinstance(error, KeyboardInterrupt):  # TensorFlow's C++ code can turn it into a TypeError
+            command = shlex.join(["python", *(word for word in sys.argv if word != "--restart")])
+            how = f"; the same command resumes: {command}" if resumable else "."
+            print(f"\nstopped{escape(how)}", file=sys.stderr, flush=True)
+            sys.stdout.flush()
+            if "ipykernel" not in sys.modules:  # in a notebook the process is not ours
+                os._exit(130)  # at once: Python would wait for threads that are still busy with a batch
+            return 130
         if not isinstance(error, MemoryError) and type(error).__name__ != "ResourceExhaustedError":  # TensorFlow's
             raise
         print("error: there is not enough memory: use a smaller --batch-size.", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        command = shlex.join(["python", *(word for word in sys.argv if word != "--restart")])
-        how = f"; the same command resumes: {command}" if resumable else "."
-        print(f"\nstopped{escape(how)}", file=sys.stderr, flush=True)
-        sys.stdout.flush()
-        if "ipykernel" not in sys.modules:  # in a notebook the process is not ours
-            os._exit(130)  # at once: Python would wait for threads that are still busy with a batch
-        return 130
     finally:
         for stream, before in zip(streams, errors, strict=True):
             with suppress(OSError):

@@ -87,8 +87,8 @@ def _standard(scores: np.ndarray) -> np.ndarray:
 def outlier_scores(features: np.ndarray) -> np.ndarray:
     """How far each photo is from the others of its class, in standard deviations: float64, (n,).
 
-    First the distance to the class's median. Then, in each round, the most distant photos are labeled as outliers, and a
-    linear classifier learns what they have in common, which finds others like them that are less distant.
+    First the distance to the class's median. Then, in each round, the most distant photos are labeled as outliers, and
+    a linear classifier learns what they have in common, which finds others like them that are less distant.
 
     Args:
         features: (n, 512), of one class, from :func:`photo_features`; n at least FEWEST.
