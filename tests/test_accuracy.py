@@ -7,17 +7,17 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import accuracy
-import report_page
 from conftest import paint
 from folds import link_folds, split_folds
-from report_page import Predictions, Run
 from tutorial.cli import TutorialError
 from tutorial.dataset import find_photos
 from tutorial.model_file import FILES, ModelInfo, read_info
 
 import numpy as np
 import pytest
+import report_page
 from PIL import Image
+from report_page import Predictions, Run
 
 NASTY = '<i>&"'  # a class, and part of a file's name
 
