@@ -185,7 +185,7 @@ def words(data: Path, runs: dict[tuple[str, str], list[Run]], folds: int | None)
     photos = {split: np.array([first.info.photos[split][name] for name in names]) for split in first.predictions}
     if folds:
         photos = {f"train and validation together, in {folds} folds": photos["train"] + photos["validation"]}
-    counted = [f"{split}: {counted(dict(zip(names, counts, strict=True)))}" for split, counts in photos.items()]
+    lines = [f"{split}: {counted(dict(zip(names, counts, strict=True)))}" for split, counts in photos.items()]
     recipes = {recipe for _, recipe in runs}
     command = f"python benchmarks/accuracy.py --data {shlex.quote(data.as_posix())}"
     command += f" --recipe {min(recipes)}" * (len(recipes) == 1) + f" --folds {folds}" * bool(folds)
@@ -202,7 +202,7 @@ def words(data: Path, runs: dict[tuple[str, str], list[Run]], folds: int | None)
         below.append(
             "Each fold is the validation set of models that were trained on neither its photos nor copies of them."
         )
-    return [f"{'; '.join(counted)}.", f"{machine()}, scikit-learn {version('scikit-learn')}.", command], below
+    return [f"{'; '.join(lines)}.", f"{machine()}, scikit-learn {version('scikit-learn')}.", command], below
 
 
 def main() -> None:

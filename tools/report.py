@@ -57,7 +57,7 @@ th, td { padding: .3rem .45rem; overflow-wrap: normal; text-align: right; vertic
 thead th { vertical-align: bottom; }
 td { white-space: nowrap; }
 td small { display: block; font-size: .75rem; }
-.scores tr > :nth-child(-n+2) { text-align: left; }
+.scores tr > :first-child { text-align: left; }
 .confusion td { background: rgba(var(--shade), calc(var(--share) * .6)); min-width: 3rem; }
 .confusion th { max-width: 10rem; overflow-wrap: break-word; } .confusion th:first-child { text-align: left; }
 .figures { display: grid; gap: 1.5rem; grid-template-columns: repeat(auto-fit, minmax(min(100%, 22rem), 1fr)); }
@@ -66,7 +66,8 @@ img { display: block; max-width: 100%; height: auto; }
 .photos { display: grid; grid-template-columns: repeat(auto-fill, minmax(17rem, 1fr)); gap: 1rem; padding: 0;
   list-style: none; font-size: .85rem; line-height: 1.35; }
 .photos div { display: grid; grid-template-columns: repeat(2, minmax(0, 150px)); gap: .4rem; margin-bottom: .3rem; }
-.photos img { width: 100%; aspect-ratio: 1; object-fit: contain; object-position: left bottom; }
+.photos img { width: 100%; object-fit: contain; object-position: left bottom; }
+@media (min-width: 36rem) { .photos img { aspect-ratio: 1; } }
 .photos small { display: block; }
 """
 
@@ -245,8 +246,8 @@ def _mistakes(runs: list[Run], kind: str) -> str:
     progress.close()
     shown = f"{len(found)} photos were classified wrongly"
     shown += f"; the {MISTAKES} most confident predictions" * (len(found) > MISTAKES)
-    shown += ", each with a heat map of the regions that support it (Grad-CAM)" * bool(runs[0].model)
-    return f'<p>{shown}:</p><ul class="photos">{"".join(cards)}</ul>'
+    shown += ". Beside each, Grad-CAM's heat map of the regions that support the prediction" * bool(runs[0].model)
+    return f'<p>{shown}.</p><ul class="photos">{"".join(cards)}</ul>'
 
 
 def _section(model: str, recipe: str, runs: list[Run], kind: str) -> str:
@@ -355,11 +356,11 @@ def _scores(runs: list[Run]) -> tuple[list[str], list[list[str]]]:
         right = [float((ones.labels_predicted() == ones.labels).mean()) for ones in found.values()]
         both = found["validation"].probabilities, found["validation"].labels
         rows.append([
-            info.model, info.recipe, *(f"{share:.1%}" for share in (info.scores["accuracy"], *right)),
+            info.model, *(f"{share:.1%}" for share in (info.scores["accuracy"], *right)),
             f"{log_loss(*both):.3f}", f"{calibration_error(*both):.3f}",
-            f"{info.settings['epochs']}", photos, f"{info.minutes:.1f}",
+            info.recipe, f"{info.settings['epochs']}", photos, f"{info.minutes:.1f}",
         ])  # fmt: skip
-    return ["model", "recipe", *accuracies, "log loss", "calibration error", "epochs", "photos", "minutes"], rows
+    return ["model", *accuracies, "log loss", "calibration error", "recipe", "epochs", "photos", "minutes"], rows
 
 
 def main() -> None:
