@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+from contextlib import nullcontext
 from pathlib import Path
 
 import accuracy
@@ -25,6 +26,23 @@ def images(page: str) -> int:
     """How many a page has; all are embedded."""
     assert page.count("<img ") == page.count(' src="data:image/') and not re.search(r"https?://|url\(|@import", page)
     return page.count("<img ")
+
+
+FAULTS = [
+    "<script>1</script>",
+    "<img src=x onerror=alert(1)>",
+    "<p style='width:500px'>wide",
+    "<p style='font-size:11px'>a",
+]
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_the_browser_finds_faults(browser, tmp_path, fault):
+    path, head = tmp_path / "a page's.html", f'<meta http-equiv="Content-Security-Policy" content="{report.POLICY}">'
+    for body in ("<p>fine", fault):
+        path.write_text(f'<!DOCTYPE html>{head}<meta name="viewport" content="width=device-width">{body}')
+        with pytest.raises(AssertionError) if body == fault else nullcontext():
+            check_in_browser(browser, path)
 
 
 # ---- Seeds of a benchmark ------------------------------------------------------------------------

@@ -10,6 +10,7 @@ mistakes, with Grad-CAM heat maps; and the files in the data folder that were le
 import base64
 import html
 import io
+import re
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -286,7 +287,8 @@ def write_page(
     Raises:
         TutorialError: the page cannot be written.
     """
-    rows = ["".join(f"<td>{text(one).replace(' (', '<small>(')}</td>" for one in row) for row in table[1]]
+    cells = [[re.sub(r" (\(.*\))$", r"<small>\1</small>", text(one)) for one in row] for row in table[1]]
+    rows = [f"<td>{'</td><td>'.join(row)}</td>" for row in cells]
     paragraphs = ["".join(f'<p class="quiet">{text(one)}</p>' for one in ones) for ones in (above, below)]
     sections = "\n".join(_section(*key, ones, kind) for key, ones in runs.items())
     page = (
@@ -320,11 +322,13 @@ def write_report(folder: Path, data: Path) -> None:
         try:
             model.file.places(TRAINED_ON, photos["train"])
             found = {split: _predictions(model, ones) for split, ones in photos.items() if split != "train"}
-            runs.append(Run(model.info.settings["seed"], model.path, data, model.info, found, model))
+            runs.append(Run(model.info.settings.get("seed", 0), model.path, data, model.info, found, model))
         except TutorialError as error:
             others.append(str(error))
     if not runs:
         raise TutorialError(others[0])
+    for other in others:
+        echo(other)
     one = 100 / len(photos["validation"].paths)
     below = [
         "Train accuracy is that of the last epoch, in parts 1 and 3 on augmented photos. Log loss, calibration error "
@@ -356,9 +360,9 @@ def _scores(runs: list[Run]) -> tuple[list[str], list[list[str]]]:
         right = [float((ones.labels_predicted() == ones.labels).mean()) for ones in found.values()]
         both = found["validation"].probabilities, found["validation"].labels
         rows.append([
-            info.model, *(f"{share:.1%}" for share in (info.scores["accuracy"], *right)),
+            info.model, *(f"{share:.1%}" for share in (info.scores.get("accuracy", np.nan), *right)),
             f"{log_loss(*both):.3f}", f"{calibration_error(*both):.3f}",
-            info.recipe, f"{info.settings['epochs']}", photos, f"{info.minutes:.1f}",
+            info.recipe, f"{info.settings.get('epochs', '-')}", photos, f"{info.minutes:.1f}",
         ])  # fmt: skip
     return ["model", *accuracies, "log loss", "calibration error", "recipe", "epochs", "photos", "minutes"], rows
 
