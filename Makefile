@@ -1,4 +1,4 @@
-# make                 set everything up, run the three parts, predict one photo, compare the models
+# make                 set everything up, run the three parts, compare the models, write weights/report.html
 # make DATA=folder     the same on your own photos: folder/train/<class>/ and folder/validation/<class>/
 # make RECIPE=improved the same with the improved recipe; with DATA=folder too
 # make setup           set up alone: virtual environment, packages, ImageNet weights
@@ -57,6 +57,8 @@ all: setup $(photos)
 	$(python) fine_tuning_VGG16_pt3.py $(flags) $(part3)
 	@echo; echo "== One photo, by the trained models side by side"
 	$(python) tools/compare.py "$${PHOTO:-$$DATA/validation}" --save $(saved)/prediction.png
+	@echo; echo "== How training went"
+	$(python) tools/report.py --data "$$DATA" --weights-dir $(saved)
 	@$(note)
 
 setup: .venv/.installed $(imagenet)

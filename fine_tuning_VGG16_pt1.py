@@ -12,6 +12,7 @@ augmentation and dropout limit its overfitting; parts 2 and 3 improve on it.
 
 import sys
 
+from tools.report import write_report
 from tutorial.augmentation import AugmentedImages, Images, save_preview
 from tutorial.checkpoint import Checkpoint
 from tutorial.cli import echo, run
@@ -114,6 +115,8 @@ def main() -> None:
     # Evaluation; then the weights, and all that predict.py needs to know, are saved in one file
     results = evaluate(predictor(model, "rescale", s.flip_tta), validation, test, s.calibration)
     save_model(weights_file, model, args, s, train, results, checkpoint)
+    if args.report:
+        write_report(args.weights_dir, args.data)
     echo(f"next: python fine_tuning_VGG16_pt2.py{same_flags(args)}")
 
 

@@ -14,6 +14,7 @@ the price is that the photos cannot be augmented, since each has only one set of
 import sys
 
 from fine_tuning_VGG16_pt1 import output_layer
+from tools.report import write_report
 from tutorial.activations import bottleneck_features
 from tutorial.augmentation import Features
 from tutorial.calibration import class_probabilities
@@ -111,6 +112,8 @@ def main() -> None:
     results = evaluate(predictions, validation, test, s.calibration)
     pooled = train_features[0].mean(axis=(1, 2)) if s.out_of_distribution else None
     save_model(weights_file, top, args, s, train, results, checkpoint, s.preprocessing, pooled)
+    if args.report:
+        write_report(args.weights_dir, args.data)
     echo(f"next: python fine_tuning_VGG16_pt3.py{same_flags(args)}")
 
 

@@ -12,6 +12,7 @@ randomly initialized one would send large gradients back into block 5), and the 
 import sys
 
 from fine_tuning_VGG16_pt2 import top_model
+from tools.report import write_report
 from tutorial.activations import cached_activations
 from tutorial.augmentation import AugmentedImages, Images
 from tutorial.checkpoint import Checkpoint
@@ -117,6 +118,8 @@ def main() -> None:
     results = evaluate(predictor(model, part2.preprocessing, s.flip_tta), validation, test, s.calibration)
     features = features_of(model, train, part2.preprocessing) if s.out_of_distribution else None
     save_model(weights_file, model, args, s, train, results, checkpoint, part2.preprocessing, features)
+    if args.report:
+        write_report(args.weights_dir, args.data)
     echo(f"next: python predict.py --weights {weights_file} PHOTO")
 
 

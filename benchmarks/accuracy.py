@@ -16,7 +16,6 @@ import shutil
 import subprocess
 import sys
 from dataclasses import fields
-from functools import lru_cache
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -24,7 +23,7 @@ from pathlib import Path
 from folds import link_folds
 from predict import TrainedModel
 from report import machine, spread, write_section
-from report_page import Predictions, Run, write_page
+from tools.report import Predictions, Run, counted, photos_of, write_page
 from tutorial.calibration import calibration_error, log_loss
 from tutorial.cli import (
     PROJECT,
@@ -37,7 +36,7 @@ from tutorial.cli import (
     run,
     seed_number,
 )
-from tutorial.dataset import Photos, find_images, load_images
+from tutorial.dataset import find_images
 from tutorial.files import atomic_write
 from tutorial.model_file import FILES, read_info
 
@@ -85,11 +84,6 @@ def train_missing(data: Path, folder: Path, recipe: str, parts: list[int], seed:
                 cache.unlink()
 
 
-@lru_cache(maxsize=1)  # all seeds and models are evaluated on the same photos
-def _photos(data: Path, image_size: int) -> dict[str, Photos]:
-    return {photos.folder.name: photos for photos in load_images(data, image_size) if photos}
-
-
 def evaluate_run(number: int, weights: Path, data: Path) -> Run:
     """The predictions of a weights file's model for all photos, not augmented; saved as .npz for the next time.
 
@@ -104,7 +98,7 @@ def evaluate_run(number: int, weights: Path, data: Path) -> Run:
                 probabilities, labels, photos = (file[f"{split}_{name}"] for name in FIELDS)
                 found[split] = Predictions(probabilities, labels, photos.tolist())
     if ("test" in found) != (data / "test").is_dir() or not found:
-        sets = _photos(data, info.image_size)
+        sets = photos_of(data, info.image_size)
         counts = {split: photos.counts() for split, photos in sets.items()}
         for split in ("train", "validation"):
             if counts[split] != info.photos[split]:
@@ -191,10 +185,7 @@ def words(data: Path, runs: dict[tuple[str, str], list[Run]], folds: int | None)
     photos = {split: np.array([first.info.photos[split][name] for name in names]) for split in first.predictions}
     if folds:
         photos = {f"train and validation together, in {folds} folds": photos["train"] + photos["validation"]}
-    counted = [
-        f"{split}: {', '.join(f'{count} {name}' for count, name in zip(counts, names, strict=True))}"
-        for split, counts in photos.items()
-    ]
+    lines = [f"{split}: {counted(dict(zip(names, counts, strict=True)))}" for split, counts in photos.items()]
     recipes = {recipe for _, recipe in runs}
     command = f"python benchmarks/accuracy.py --data {shlex.quote(data.as_posix())}"
     command += f" --recipe {min(recipes)}" * (len(recipes) == 1) + f" --folds {folds}" * bool(folds)
@@ -211,7 +202,7 @@ def words(data: Path, runs: dict[tuple[str, str], list[Run]], folds: int | None)
         below.append(
             "Each fold is the validation set of models that were trained on neither its photos nor copies of them."
         )
-    return [f"{'; '.join(counted)}.", f"{machine()}, scikit-learn {version('scikit-learn')}.", command], below
+    return [f"{'; '.join(lines)}.", f"{machine()}, scikit-learn {version('scikit-learn')}.", command], below
 
 
 def main() -> None:
@@ -273,7 +264,6 @@ def main() -> None:
     write_section(TABLE, HEADING, title, [*above[:-1], f"`{above[-1]}`", "", *lines, "", *below])
     if args.report:
         write_page(args.report, title, above, (header, rows), below, runs, kind)
-        echo(f"wrote {args.report}")
 
 
 if __name__ == "__main__":

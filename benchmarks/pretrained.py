@@ -10,7 +10,7 @@ import sys
 from accuracy import scores
 from predict import TrainedModel
 from report import machine, write_section
-from report_page import Predictions
+from tools.report import Predictions
 from tutorial.cli import file_path, parser, project_path, run
 from tutorial.dataset import load_images
 from tutorial.recipes import pretrained_dir

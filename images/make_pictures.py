@@ -14,7 +14,6 @@ names another.
 """
 
 import argparse
-import csv
 import hashlib
 import os
 import subprocess
@@ -33,7 +32,7 @@ from tutorial.cli import PROJECT, TutorialError, echo, escape, file_path, parser
 from tutorial.imagenet_weights import SourceError, file_in_wheel
 from tutorial.images import RESAMPLING, open_photo, read_photo
 from tutorial.model_file import FILES, ModelInfo, read_info
-from tutorial.plots import VALIDATION_COLOR, Prediction, draw_curves, save_predictions
+from tutorial.plots import VALIDATION_COLOR, Prediction, draw_curves, read_history, save_predictions
 from tutorial.recipes import DEFAULT, weights_dir
 
 import numpy as np
@@ -121,23 +120,10 @@ def comparison(args: argparse.Namespace) -> None:
     save_page(accuracy_figure(sets, (PROJECT / "README.md").read_text(encoding="utf-8"), TITLES), args.save)
 
 
-def read_history(path: Path, command: str) -> dict[str, list[float]]:
-    """A part's history by name, one number for each epoch.
-
-    Raises:
-        TutorialError: the file is missing.
-    """
-    if not path.exists():
-        raise TutorialError(f"there is no {path}: run {command} first, or name its folder with --weights-dir.")
-    with open(path, newline="") as file:
-        rows = list(csv.DictReader(file))
-    return {name: [float(row[name]) for row in rows] for name in rows[0]}
-
-
 def curves(args: argparse.Namespace) -> None:
     """Draw the learning curves of the three parts."""
     folder = args.weights_dir
-    histories = {model: read_history(folder / f"{model}.csv", command) for model, (_, command) in FILES.items()}
+    histories = {model: read_history(folder / f"{model}.csv") for model in FILES}
     figure, axes = plt.subplots(2, 3, figsize=(WIDTH, 4.6), layout="constrained", sharey="row", sharex="col")
     for column, (model, history) in zip(axes.T, histories.items(), strict=True):
         for axis, what in zip(column, ("accuracy", "loss"), strict=True):

@@ -4,6 +4,7 @@ import csv
 import http.server
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -175,6 +176,49 @@ def index_answers() -> bool:
     """Whether the package index that this machine is set up for can be reached."""
     flags = ["--no-deps", "--retries=0", "--timeout=5", "--dest", os.devnull]
     return run("-m", "pip", "download", *flags, "six").returncode == 0
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """Chromium, without a window."""
+    executable = shutil.which("chromium") or shutil.which("google-chrome")
+    if not executable:
+        pytest.skip("Chromium is not installed")
+    playwright = pytest.importorskip("playwright.sync_api", reason="the package playwright is not installed")
+    flags = ["no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "disable-background-networking",
+             "disable-component-update", "disable-sync"]  # fmt: skip
+    with playwright.sync_playwright() as running:
+        yield running.chromium.launch(executable_path=executable, args=[f"--{flag}" for flag in flags])
+
+
+def check_in_browser(browser, path: Path) -> str:
+    """Open a page from disk, at the width of a phone and of a laptop, in light and dark; returns the text on it.
+
+    Nothing may reach the console, be requested, open a dialog, be wider than the window or be written too small.
+    """
+    for width, scheme in ((400, "light"), (1200, "dark")):
+        page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
+        events: list[str] = []
+        page.on("console", lambda message, events=events: events.append(message.text))  # of the policy's violations too
+        page.on("pageerror", lambda error, events=events: events.append(str(error)))
+        page.on("dialog", lambda dialog, events=events: (events.append(dialog.message), dialog.dismiss()))
+        page.on("request", lambda request, events=events: events.append(request.url))
+        page.goto(path.as_uri())
+        assert [one for one in events if not one.startswith("data:")] == [path.as_uri()]
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), width
+        assert page.evaluate(SMALL) == []
+        assert page.evaluate("[...document.images].every(image => image.complete && image.naturalWidth > 1)")
+        text = page.inner_text("body")
+        page.close()
+    return text
+
+
+# Elements with text of their own below 12 pixels; and charts, whose text is 13, shrunk below nine tenths.
+SMALL = """[
+    ...[...document.querySelectorAll('body *')].filter(one => parseFloat(getComputedStyle(one).fontSize) < 12
+        && [...one.childNodes].some(node => node.nodeType == Node.TEXT_NODE && node.data.trim())),
+    ...[...document.querySelectorAll('img.svg')].filter(one => one.width < 0.9 * one.naturalWidth),
+].map(one => one.outerHTML.slice(0, 200))"""
 
 
 @pytest.fixture(scope="session")

@@ -202,7 +202,7 @@ def test_no_name_is_run_by_make_or_its_shell(tmp_path, name):
     assert done.returncode == 0, done.stderr
     noted = (tmp_path / "noted").read_text().splitlines()
     expected = name.replace("~", str(tmp_path / "home"))
-    assert noted.count(expected) == 3 and noted.count(f"{name}.jpg") == 1
+    assert noted.count(expected) == 4 and noted.count(f"{name}.jpg") == 1
     assert not list(tmp_path.rglob("PWNED"))
 
 

@@ -39,6 +39,7 @@ class Photos:
     images: np.ndarray = field(default_factory=lambda: np.empty(0, np.uint8))  # (n, size, size, 3), by load_images
     digests: list[bytes] = field(default_factory=list)  # SHA-256 of each file, by load_images
     unusable: int = 0  # photos that were found and cannot be used
+    left_out: list[str] = field(default_factory=list)  # what is not used and why, a sentence each
 
     def name(self, path: Path) -> str:
         """A photo as messages name it: train/calico/1.jpg."""
@@ -182,17 +183,19 @@ def _find_split(data: Path, split: str) -> Photos:
         raise TutorialError(f"{folder} has {len(classes)} classes, more than {MAX_CLASSES}: use fewer.")
     paths: list[Path] = []
     labels: list[float] = []
+    left_out: list[str] = []
     unusable = 0
     for label, path in enumerate(classes.values()):
         found = find_photos(path)
         if line := found.report(path):
             echo(line)
+            left_out.append(line)
         if not found.photos:
             raise TutorialError(f"{path} has no photos in it: add some, at least one for each class.")
         paths += found.photos
         labels += [float(label)] * len(found.photos)
         unusable += found.left_out.total()
-    return Photos(folder, tuple(classes), paths, np.array(labels, np.float32), unusable=unusable)
+    return Photos(folder, tuple(classes), paths, np.array(labels, np.float32), unusable=unusable, left_out=left_out)
 
 
 def find_images(data: Path) -> list[Photos]:
@@ -247,10 +250,12 @@ def _decode(photos: Photos, image_size: int) -> Photos:
     images = np.empty((len(photos.paths), image_size, image_size, 3), np.uint8)
     kept: list[int] = []
     digests: list[bytes] = []
+    left_out = list(photos.left_out)
     progress = ProgressBar(f"reading {photos.folder.name}", len(photos.paths))
     for i, (image, digest) in enumerate(read_ahead(photos.paths, image_size)):
         if isinstance(image, PhotoError):
             echo(f"left out: {image}")
+            left_out.append(str(image))
         else:
             images[len(kept)] = image
             kept.append(i)
@@ -258,19 +263,20 @@ def _decode(photos: Photos, image_size: int) -> Photos:
         progress.update(i + 1)
     progress.close()
     paths, labels = [photos.paths[i] for i in kept], photos.labels[kept]
-    readable = replace(photos, paths=paths, labels=labels, images=images[: len(kept)], digests=digests)
+    images = images[: len(kept)]
+    readable = replace(photos, paths=paths, labels=labels, images=images, digests=digests, left_out=left_out)
     for name, count in readable.counts().items():
         if count == 0:
             raise TutorialError(f"no photo in {photos.folder / name} can be read: replace them with photos that open.")
     total = len(photos.paths) + photos.unusable
-    left_out = total - len(kept)
-    if left_out > MAX_UNREADABLE * total:
+    unread = total - len(kept)
+    if unread > MAX_UNREADABLE * total:
         raise TutorialError(
-            f"{left_out} of {total} files in {photos.folder} cannot be read, more than "
+            f"{unread} of {total} files in {photos.folder} cannot be read, more than "
             f"{MAX_UNREADABLE:.0%}: something is wrong with this folder, so remove, convert or replace them."
         )
-    if left_out:
-        echo(f"{left_out} of {total} files in {photos.folder} were left out")
+    if unread:
+        echo(f"{unread} of {total} files in {photos.folder} were left out")
     return readable
 
 

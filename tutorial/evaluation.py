@@ -76,7 +76,7 @@ class Results:
     """The evaluation of a trained network."""
 
     scores: dict[str, float]  # val_accuracy, val_loss, val_calibration_error; and of the test photos
-    photos: list[Photos]  # that were evaluated
+    predictions: list[tuple[Photos, np.ndarray]]  # validation and test photos; (n, classes), calibrated
     bins: tuple[list, list] = ([], [])  # of the reliability diagram, before and after calibration
     temperature: float = 1.0
     offsets: list[float] = field(default_factory=list)
@@ -98,10 +98,12 @@ def evaluate(
         calibration: whether probabilities are calibrated.
     """
     found = predictions(validation)
-    results = Results({}, [validation])
+    results = Results({}, [])
     if calibration:
         results.temperature, results.offsets = fit_calibration(found, validation.labels)
-        calibrated = calibrate(found, results.temperature, results.offsets)
+    calibrated = calibrate(found, results.temperature, results.offsets)
+    results.predictions.append((validation, calibrated))
+    if calibration:
         results.threshold = rejection_threshold(calibrated, validation.labels)
         results.bins = reliability(found, validation.labels), reliability(calibrated, validation.labels)
         note = f" (temperature {results.temperature:.2f}), not sure below {results.threshold:.0%}"
@@ -114,7 +116,7 @@ def evaluate(
     if test:
         calibrated = calibrate(predictions(test), results.temperature, results.offsets)
         results.scores |= _scores(calibrated, test, "test", "; held-out photos: report this number")
-        results.photos.append(test)
+        results.predictions.append((test, calibrated))
     return results
 
 
@@ -163,7 +165,7 @@ def save_model(
         model=name,
         class_names=list(train.class_names),
         image_size=train.images.shape[1],
-        photos={split.folder.name: split.counts() for split in (train, *results.photos)},
+        photos={split.folder.name: split.counts() for split in (train, *(photos for photos, _ in results.predictions))},
         settings={**vars(settings), "seed": args.seed},
         scores={key: values[-1] for key, values in history.items()} | results.scores,
         minutes=minutes,
@@ -174,6 +176,6 @@ def save_model(
         rejection_threshold=results.threshold,
     )
     detector = None if features is None else fit_detector(features, train.labels)
-    save_weights(model, path, info, detector, train.digests)
+    save_weights(model, path, info, detector, train.digests, results.predictions)
     checkpoint.remove()
     echo(f"saved {path}, {table.name} and {plot.name} after {duration(60 * minutes)}")

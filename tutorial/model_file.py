@@ -28,6 +28,7 @@ import h5py
 import numpy as np
 
 DETECTOR = "out_of_distribution"  # a group
+PREDICTIONS = "predictions"  # a group: of validation and test, the calibrated probabilities and the photos
 TRAINED_ON = "training_photos"  # a dataset: the first 8 bytes of each training photo's SHA-256, uint64 (n,)
 HEADER = re.compile(b"([0-9a-f]{64})\n([^\0]{1,8000000})\0+\x89HDF")  # SHA-256 of what follows it; JSON; padding; HDF5
 MAX_BYTES = 2_000_000_000  # of a file; VGG16 has 60 million, trained for 1,000 classes with the blog's top 100 million
@@ -157,9 +158,45 @@ class WeightsFile:
                     f"({some(same)}), so scores on them mean nothing; train it on today's photos first: {command}"
                 )
 
+    def predictions(self, photos: Photos) -> np.ndarray:
+        """The probabilities that the part computed for its validation or test photos, float64 (n, classes), calibrated.
+
+        Raises:
+            TutorialError: they are other photos now; or the file does not have them.
+        """
+        probabilities = self.arrays.get(f"{PREDICTIONS}/{photos.folder.name}")
+        places = self.places(f"{PREDICTIONS}/{photos.folder.name}_photos", photos)
+        if (
+            probabilities is None
+            or probabilities.shape != (1 + max(places), len(self.info.class_names))
+            or not ((probabilities >= 0) & (probabilities <= 1)).all()
+        ):
+            raise self.damaged("its predictions do not fit its photos")
+        return probabilities[places].astype(np.float64)
+
+    def places(self, name: str, photos: Photos) -> list[int]:
+        """Where each photo is in a dataset of photos, such as TRAINED_ON.
+
+        Raises:
+            TutorialError: they are not the same photos of the same classes.
+        """
+        places = {number: i for i, number in enumerate(self.arrays.get(name, np.empty(0)).ravel().tolist())}
+        now = [_number(digest) for digest in photos.digests]
+        if set(places) != set(now) or photos.counts() != self.info.photos.get(photos.folder.name):
+            raise TutorialError(
+                f"{self.path} was not made from the photos that are now in {photos.folder}: train it again, or use "
+                "--data to name its photos."
+            )
+        return [places[number] for number in now]
+
 
 def save_weights(
-    model, path: Path, info: ModelInfo, detector: Detector | None = None, digests: Sequence[bytes] = ()
+    model,
+    path: Path,
+    info: ModelInfo,
+    detector: Detector | None = None,
+    digests: Sequence[bytes] = (),
+    predictions: Sequence[tuple[Photos, np.ndarray]] = (),
 ) -> None:
     """Save a Keras model's weights with their metadata as one file, complete or not at all.
 
@@ -169,6 +206,7 @@ def save_weights(
         info: the metadata.
         detector: for out-of-distribution detection.
         digests: SHA-256 of the training photos.
+        predictions: validation and test photos with their probabilities, float (n, classes).
 
     Raises:
         TutorialError: the folder cannot be written to.
@@ -183,7 +221,10 @@ def save_weights(
     if detector:
         arrays |= {f"{DETECTOR}/{name}": np.asarray(value) for name, value in asdict(detector).items()}
     if digests:
-        arrays[TRAINED_ON] = np.array([_number(digest) for digest in digests], np.uint64)
+        arrays[TRAINED_ON] = _numbers(digests)
+    for photos, probabilities in predictions:
+        arrays[f"{PREDICTIONS}/{photos.folder.name}"] = probabilities
+        arrays[f"{PREDICTIONS}/{photos.folder.name}_photos"] = _numbers(photos.digests)
     text = json.dumps(asdict(info)).encode()
     size = max(512, 1 << (len(text) + 65).bit_length())  # HDF5 looks for its beginning at 512, 1024, 2048 ...
     rest = text.ljust(size - 65, b"\0") + _hdf5(arrays).getvalue()
@@ -201,6 +242,10 @@ def _hdf5(arrays: dict[str, np.ndarray]) -> _Memory:
 
 def _number(digest: bytes) -> int:
     return int.from_bytes(digest[:8], "big")
+
+
+def _numbers(digests: Sequence[bytes]) -> np.ndarray:
+    return np.array([_number(digest) for digest in digests], np.uint64)
 
 
 def read_info(path: Path) -> ModelInfo:

@@ -1,11 +1,13 @@
 """Plots and pictures: contact sheets, learning curves, reliability diagrams, annotated predictions."""
 
+import csv
 import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 
 from tutorial.cli import TutorialError, escape
 from tutorial.files import atomic_write
+from tutorial.model_file import FILES
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -35,6 +37,20 @@ def save_contact_sheet(photos: np.ndarray, path: Path, columns: int = 7, gap: in
 def _save_figure(figure: Figure, path: Path) -> None:
     with atomic_write(path) as temporary:
         figure.savefig(temporary, dpi=110, facecolor="white", format=path.suffix.lstrip(".").lower())
+
+
+def read_history(path: Path) -> dict[str, list[float]]:
+    """A part's history by name, from its CSV: one number for each epoch.
+
+    Raises:
+        TutorialError: the file is missing.
+    """
+    if not path.exists():
+        command = FILES[path.stem][1]
+        raise TutorialError(f"there is no {path}: run {command} first, or name its folder with --weights-dir.")
+    with open(path, newline="") as file:
+        rows = list(csv.DictReader(file))
+    return {name: [float(row[name]) for row in rows] for name in rows[0]}
 
 
 def save_history_plot(history: dict[str, list[float]], title: str, path: Path) -> None:
@@ -75,19 +91,24 @@ def save_reliability_plot(before: Bins, after: Bins, path: Path) -> None:
     axes = figure.subplots(1, 2, sharey=True)
     figure.suptitle("Reliability: of the validation photos that get 80%, are 80% classified correctly?")
     for axis, bins, title in zip(axes, (before, after), ("uncalibrated", "calibrated"), strict=True):
-        confidence, accuracy, count = zip(*bins, strict=True)
-        axis.plot([0, 1], [0, 1], color="gray", linewidth=1)
-        axis.plot(confidence, accuracy, "o-", color=TRAIN_COLOR)
-        for x, y, n in zip(confidence, accuracy, count, strict=True):
-            place = (4, -14) if y > 0.1 else (4, 7)  # next to the point, inside the frame
-            axis.annotate(f"{n}", (x, y), textcoords="offset points", xytext=place, ha="right", fontsize=8)
-        axis.set_xlim(min(0.45, min(confidence) - 0.05), 1.02)
-        axis.set_ylim(-0.02, 1.05)
-        axis.set_xlabel("mean probability of the predicted class (and photos)")
+        draw_reliability(axis, bins)
         axis.set_title(title)
-        axis.grid(alpha=0.3)
     axes[0].set_ylabel("accuracy")
     _save_figure(figure, path)
+
+
+def draw_reliability(axis: Axes, bins: Bins) -> None:
+    """Accuracy by confidence, with the number of photos at each point."""
+    confidence, accuracy, count = zip(*bins, strict=True)
+    axis.plot([0, 1], [0, 1], color="gray", linewidth=1)
+    axis.plot(confidence, accuracy, "o-", color=TRAIN_COLOR)
+    for x, y, n in zip(confidence, accuracy, count, strict=True):
+        place = (4, -14) if y > 0.1 else (4, 7)  # next to the point, inside the frame
+        axis.annotate(f"{n}", (x, y), textcoords="offset points", xytext=place, ha="right", fontsize=9)
+    axis.set_xlim(min(0.45, min(confidence) - 0.05), 1.02)
+    axis.set_ylim(-0.02, 1.05)
+    axis.set_xlabel("mean probability of the predicted class (and photos)")
+    axis.grid(alpha=0.3)
 
 
 @dataclass(frozen=True)

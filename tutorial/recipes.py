@@ -75,6 +75,7 @@ def parse_settings(doc: str, recipes: Recipes) -> tuple[argparse.Namespace, Simp
     text = f"folder for everything the part saves (default: {weights_dir(DEFAULT)}; other recipes: a folder in it)"
     add("--weights-dir", type=file_path, metavar="DIR", help=text)
     add("--restart", action="store_true", help="discard an interrupted run")
+    add("--report", action="store_true", help="end with report.html in that folder, see tools/report.py")
     text = "change one of the recipe's settings, such as --set dropout=0.4; may be repeated"
     add("--set", action="append", metavar="NAME=VALUE", default=[], help=text)
     args = p.parse_args()
