@@ -13,7 +13,7 @@ import subprocess
 import sys
 from html.parser import HTMLParser
 
-from conftest import PROJECT, SHARED, paint, run
+from conftest import PROJECT, SHARED, check_in_browser, paint, run
 from photo_tools.duplicates import NEAR, fingerprint, groups, near_pairs
 
 import numpy as np
@@ -142,6 +142,42 @@ def test_the_contact_sheet_holds_everything_and_runs_nothing_from_a_file_name(fa
     assert not re.search(r"https?:|//[a-z]", text)
     names, *values = json.loads(page.table)
     assert [dict(zip(names, row, strict=True)) for row in values] == list(rows.values())
+
+
+def test_clicks_in_a_browser_and_a_page_that_is_left_too_early(faulty, tmp_path, browser):
+    data = tmp_path / "data"
+    shutil.copytree(faulty[0], data)
+    assert "cannot be shown" in check_in_browser(browser, data / "prune.html")
+    page = browser.new_page()
+    asked: list[str] = []
+    page.on("dialog", lambda dialog: (asked.append(dialog.type), dialog.dismiss()))
+    page.goto((data / "prune.html").as_uri())
+
+    def click(file: str, button: str) -> None:
+        page.locator(f"figure[title='{file}']").get_by_role("button", name=button, exact=True).click()
+
+    wrong, copy = "collected/tabby/wrong.jpg", "collected/calico/again.jpg"
+    page.get_by_role("button", name="Mark what is suggested").click()
+    assert "7 marked" in page.inner_text("header")
+    for file in ("cut.jpg", "empty.jpg", "page.jpg", "icon.png"):
+        click(f"collected/tabby/{file}", "remove")  # takes the mark away again
+    click(copy, "remove")
+    click(copy, "move to tabby")  # instead
+    click(wrong, "move to calico")
+    assert "5 marked" in page.inner_text("header")
+    with pytest.raises(Exception, match="ERR_ABORTED"):  # the question is answered with "stay"
+        page.goto("about:blank")
+    assert asked == ["beforeunload"]
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Save prune.csv").click()
+    download.value.save_as(tmp_path / "saved.csv")
+    page.goto("about:blank")  # without another question
+    assert asked == ["beforeunload"]
+    page.close()
+
+    done = prune(data, "--apply", tmp_path / "saved.csv")
+    assert "moved 5 of 5 marked photos (3 to " in done.stdout and "2 to another class)" in done.stdout, done.stderr
+    assert (data / "collected" / "tabby" / "again.jpg").exists() and (data / "collected/calico/wrong.jpg").exists()
 
 
 def test_marks_survive_another_look_and_are_moved_and_moved_back(faulty, tmp_path):
