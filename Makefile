@@ -3,6 +3,7 @@
 # make RECIPE=improved the same with the improved recipe; with DATA=folder too
 # make setup           set up alone: virtual environment, packages, ImageNet weights
 # make data-tools      install what the scripts that collect and prune photos need besides
+# make cats-and-dogs   download the blog post's photos, 69 MB; then: make DATA=data/cats_and_dogs
 # make photos          collect photos of both cats from the internet, prune and split them; run it again to resume
 # make test            run the tests; TESTS=tests/test_images.py: some of them
 # make lint            check the code's style and types
@@ -46,7 +47,7 @@ export COLLECT_TO := $(if $(filter data/drawn,$(DATA)),data,$(DATA))
 calico := "calico cat" "calico kitten" "calico cat face" "calico cat sleeping" "tricolor cat" "tortoiseshell and white cat" "calico cat portrait" "calico cat outdoors"
 tabby := "tabby cat" "tabby kitten" "mackerel tabby" "silver tabby cat" "brown tabby cat" "classic tabby cat" "tabby cat face" "tabby cat sleeping"
 
-.PHONY: all setup data-tools photos test lint clean
+.PHONY: all setup data-tools cats-and-dogs photos test lint clean
 all: setup $(photos)
 	@$(note)
 	@echo; echo "== Part 1: small convnet"
@@ -82,6 +83,10 @@ $(imagenet): | .venv/.installed
 	$(python) -m tutorial.imagenet_weights
 
 data-tools: .venv/.installed-data
+
+cats-and-dogs: data-tools
+	$(python) data/cats_and_dogs.py
+	@echo "or all three parts: make DATA=data/cats_and_dogs"
 
 # The story's photos. A person has to look at what prune.py finds: mark photos, run this again, and they are moved out.
 photos: data-tools $(imagenet)

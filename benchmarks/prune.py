@@ -126,9 +126,9 @@ COPIES: dict[str, Callable[[Image.Image], Image.Image]] = {
     "brightness x 1.3": lambda photo: ImageEnhance.Brightness(photo).enhance(1.3),
     "brightness x 0.7": lambda photo: ImageEnhance.Brightness(photo).enhance(0.7),
     "contrast x 1.4": lambda photo: ImageEnhance.Contrast(photo).enhance(1.4),
-    "1 % off each edge": lambda photo: cropped(photo, 0.01),
-    "2 % off each edge": lambda photo: cropped(photo, 0.02),
-    "4 % off each edge": lambda photo: cropped(photo, 0.04),
+    "1% off each edge": lambda photo: cropped(photo, 0.01),
+    "2% off each edge": lambda photo: cropped(photo, 0.02),
+    "4% off each edge": lambda photo: cropped(photo, 0.04),
 }
 
 
