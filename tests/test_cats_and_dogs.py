@@ -12,7 +12,6 @@ import time
 import zipfile
 from pathlib import Path
 
-import cats_and_dogs
 from conftest import PROJECT, run
 
 import numpy as np
