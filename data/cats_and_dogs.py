@@ -66,9 +66,9 @@ class Progress:
 
     def update(self, size: int) -> None:
         """So many bytes more."""
-        self.bar = self.bar or ProgressBar("bytes", self.total)
+        self.bar = self.bar or ProgressBar("MB", self.total // 1_000_000)
         self.done = min(self.done + size, self.total)
-        self.bar.update(self.done)
+        self.bar.update(self.done // 1_000_000)
 
     def reset(self) -> None:
         """None so far."""
@@ -99,7 +99,7 @@ def fetch(source: str, folder: Path) -> Path:
         downloader = pooch.HTTPDownloader(Progress(), 2**16, timeout=TIMEOUT, auth=lambda request: request)
         try:
             pooch.retrieve(url, None, path.name, folder, downloader=downloader)
-        except requests.RequestException as error:
+        except (requests.RequestException, ValueError) as error:  # a length that is no number
             other = next(one for one in SOURCES if one != source)
             raise TutorialError(
                 f"{url} could not be downloaded ({error}): run this again, or use --source {other}, or download a copy "

@@ -208,8 +208,8 @@ CODE = """if True:
     sys.exit(run(cats_and_dogs.main))"""
 
 
-def fetch(url: str, data: Path, size: int | None = None, timeout: float = 30) -> subprocess.CompletedProcess:
-    return run("-c", CODE, url, size, timeout, data, folder=PROJECT / "data")
+def fetch(url: str, data: Path, size: int | None = None, timeout: float = 30, **more) -> subprocess.CompletedProcess:
+    return run("-c", CODE, url, size, timeout, data, folder=PROJECT / "data", **more)
 
 
 def test_it_is_downloaded_once_and_a_change_is_noticed(tmp_path, web_server, sentence):
@@ -242,9 +242,10 @@ def test_a_dead_link_names_the_other_ways(tmp_path, web_server, sentence):
 class Half(http.server.BaseHTTPRequestHandler):
     """Sends half of a file; then it ends, or waits."""
 
-    content, wait = b"", 0.0
+    content, wait, passwords = b"", 0.0, []
 
     def do_GET(self):
+        self.passwords.append(self.headers["Authorization"])
         self.send_response(200)
         self.send_header("Content-Length", str(len(self.content)))
         self.end_headers()
@@ -270,7 +271,9 @@ def half(tmp_path):
 @pytest.mark.parametrize(("wait", "timeout"), [(0, 30), (60, 0.5)])
 def test_a_download_that_breaks_off_or_stalls_leaves_nothing(tmp_path, half, web_server, sentence, wait, timeout):
     Half.wait, data = wait, tmp_path / "data"
-    assert "could not be downloaded" in sentence(fetch(half, data, timeout=timeout))
+    (tmp_path / "netrc").write_text("default login me password secret")
+    line = sentence(fetch(half, data, timeout=timeout, env={"NETRC": str(tmp_path / "netrc")}))
+    assert "could not be downloaded" in line and Half.passwords[-1] is None
     assert not list((data / "download").iterdir())
     zipped(web_server.folder / "cats.zip", google())
     assert fetch(f"{web_server.url}/cats.zip", data).returncode == 0 and len(photos(data)) == 14
