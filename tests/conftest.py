@@ -5,6 +5,7 @@ import http.server
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -24,6 +25,8 @@ from PIL import Image
 PROJECT = Path(__file__).resolve().parent.parent
 SHARED = PROJECT.parent / "shared" / "datasets"
 MODELS = ["small_convnet", "bottleneck_fc_model", "fine_tuned_vgg16"]
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # in the background, where a shell makes Ctrl-C be ignored
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
