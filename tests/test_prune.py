@@ -243,6 +243,25 @@ def test_photos_move_to_their_right_class_and_back_with_their_credits(tmp_path):
     assert "moved 3 photos back" in prune(tmp_path, "--undo").stdout and content(tmp_path) == before
 
 
+def test_a_table_of_others_stops_a_move_before_it_begins(tmp_path, sentence):
+    paint(tmp_path / "collected", calico=1, tabby=1)
+    (tmp_path / "split.csv").write_text("mine,yours\n1,2\n")  # not ours: left alone
+    for name in ("calico", "tabby"):
+        (tmp_path / "collected" / name / "attribution.csv").write_text("file,photographer\ncalico0.jpg,me\n")
+    before = content(tmp_path)
+    assert prune(tmp_path).returncode == 0
+    mark(tmp_path, tabby=["collected/calico/calico0.jpg"])
+    assert "attribution.csv does not begin with the columns" in sentence(prune(tmp_path, "--apply"))
+    assert content(tmp_path) == before and not (tmp_path / "pruned").exists()
+    for name in ("calico", "tabby"):
+        (tmp_path / "collected" / name / "attribution.csv").unlink()
+    assert (
+        "moved 1 of 1" in prune(tmp_path, "--apply").stdout
+        and "moved 1 photos back" in prune(tmp_path, "--undo").stdout
+    )
+    assert content(tmp_path) == before and (tmp_path / "split.csv").read_text() == "mine,yours\n1,2\n"
+
+
 def test_a_finished_split_follows(tmp_path, sentence):
     """train/, validation/ and test/: a move changes split.csv, so that split.py still knows its files, and back."""
     paint(tmp_path / "collected", calico=4, tabby=4)

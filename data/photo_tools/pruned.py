@@ -113,28 +113,35 @@ def _free(data: Path, place: PurePosixPath, taken: set[str]) -> str:
     return str(choice)
 
 
+def _credits(data: Path, old: str, new: str) -> list[Table]:
+    """The attribution.csv of a collected photo's old and new class, if it moves between two and the old one has it.
+
+    Raises:
+        TutorialError: one has other columns, or cannot be read.
+    """
+    (stage, old_class, *_), (new_stage, new_class, *_) = PurePosixPath(old).parts, PurePosixPath(new).parts
+    tables = [data / COLLECTED / name / ATTRIBUTION for name in (old_class, new_class)]
+    there = stage == new_stage == COLLECTED and tables[0].exists()
+    return [Table(table, CREDIT) for table in tables] if there else []
+
+
 def _follow(data: Path, moves: list[tuple[str, str]]) -> None:
     """Let the tables follow photos that have moved: split.csv, and for collected photos the classes' attribution.csv.
 
     A collected photo's row stays in its old class's table, too, so that it is not collected there again.
     """
     table = data / "split.csv"
-    rows = read_csv(table, {"file", "class"}) if table.exists() else []
+    rows = read_csv(table, set()) if table.exists() else []
     changed = False
     for old, new in moves:
-        (stage, old_class, *rest), (new_stage, new_class, *new_rest) = (PurePosixPath(one).parts for one in (old, new))
+        (stage, _, *rest), (new_stage, new_class, *new_rest) = PurePosixPath(old).parts, PurePosixPath(new).parts
         for row in rows:
-            if row["file"] == old and new_stage == stage:
+            if row.get("file") == old and new_stage == stage:
                 row["file"], row["class"], changed = new, new_class, True
-        if stage == new_stage == COLLECTED and (data / COLLECTED / old_class / ATTRIBUTION).exists():
-            here, there = ("/".join(rest), "/".join(new_rest))
-            credits = [
-                row for row in Table(data / COLLECTED / old_class / ATTRIBUTION, CREDIT).rows if row["file"] == here
-            ]
-            kept = Table(data / COLLECTED / new_class / ATTRIBUTION, CREDIT)
-            for credit in credits:
-                if all(row["file"] != there for row in kept.rows):
-                    kept.add(**credit | {"file": there})
+        if credits := _credits(data, old, new):
+            own = [row for row in credits[0].rows if row["file"] == "/".join(rest)]
+            if own and all(row["file"] != "/".join(new_rest) for row in credits[1].rows):
+                credits[1].add(**own[0] | {"file": "/".join(new_rest)})
     if changed:
         with atomic_write(table) as temporary:
             write_csv(temporary, list(rows[0]), rows)
@@ -172,6 +179,7 @@ def move_out(data: Path, marked: dict[str, str], named_in: Path) -> int:
         if place != PurePosixPath(file):
             plan.append({"from": file, "to": _free(data, place, taken)})
             taken.add(plan[-1]["to"])
+            _credits(data, file, plan[-1]["to"])  # a table that cannot be read is found before anything moves
     if plan:
         _save(data, kept + plan)
     for row in plan:
