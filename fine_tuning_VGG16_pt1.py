@@ -107,7 +107,8 @@ def main() -> None:
     weights_file = args.weights_dir / "small_convnet.weights.h5"
     checkpoint = Checkpoint(weights_file, args, s, train_data, validation_data)
     model.fit(
-        train_data, validation_data=validation_data, epochs=s.epochs, initial_epoch=checkpoint.restore(model),
+        train_data, validation_data=validation_data,
+        epochs=s.epochs, initial_epoch=checkpoint.restore(model, train_data),
         class_weight=class_weights(train) if s.class_weights else None,
         callbacks=[*training_callbacks(s), checkpoint], shuffle=False, verbose=2,  # train_data is shuffled by seed
     )  # fmt: skip

@@ -99,7 +99,8 @@ def main() -> None:
     weights_file = args.weights_dir / "bottleneck_fc_model.weights.h5"
     checkpoint = Checkpoint(weights_file, args, s, train_data, validation_data)
     top.fit(
-        train_data, validation_data=validation_data, epochs=s.epochs, initial_epoch=checkpoint.restore(top),
+        train_data, validation_data=validation_data,
+        epochs=s.epochs, initial_epoch=checkpoint.restore(top, train_data),
         class_weight=class_weights(train) if s.class_weights else None,
         callbacks=[*training_callbacks(s), checkpoint], shuffle=False, verbose=2,  # train_data is shuffled by seed
     )  # fmt: skip

@@ -109,7 +109,8 @@ def main() -> None:
 
     # Training; if it is interrupted, the same command resumes after the last finished epoch
     trainable.fit(
-        train_data, validation_data=validation_data, epochs=s.epochs, initial_epoch=checkpoint.restore(trainable),
+        train_data, validation_data=validation_data,
+        epochs=s.epochs, initial_epoch=checkpoint.restore(trainable, train_data),
         class_weight=class_weights(train) if s.class_weights else None,
         callbacks=[*training_callbacks(s), checkpoint], shuffle=False, verbose=2,  # train_data is shuffled by seed
     )  # fmt: skip

@@ -34,8 +34,8 @@ class Checkpoint(keras.callbacks.Callback):
         path: of the weights file that the run is to end with; the checkpoint is in the same folder.
         args: the part's flags.
         settings: the recipe's.
-        train_data: what the run trains on.
-        validation_data: what it is evaluated on after each epoch.
+        train_data: the training photos, or their features.
+        validation_data: the validation photos, or their features.
         top_weights: part 2's top model, where the run starts from it.
 
     Raises:
@@ -53,7 +53,7 @@ class Checkpoint(keras.callbacks.Callback):
     ) -> None:
         super().__init__()
         self.path = path.with_name(path.name.replace(".weights.h5", ".checkpoint.npz"))
-        self.train_data, self.epochs, self.begun = train_data, settings.epochs, args.begun
+        self.epochs, self.begun = settings.epochs, args.begun
         values = dict(flattened(vars(settings))) | {"recipe": args.recipe, "seed": args.seed}
         self.made_from = {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
         self.made_from |= {name: version(name) for name in ("keras", "numpy", "tensorflow")}
@@ -99,14 +99,18 @@ class Checkpoint(keras.callbacks.Callback):
             )
         self.history, self.state, self.seconds_before = history, state, seconds
 
-    def restore(self, model: keras.Model) -> int:
-        """Bring a compiled model to where the interrupted run was, if there was one.
+    def restore(self, model: keras.Model, train_data: Features) -> int:
+        """Bring a compiled model to where the interrupted run was, if there was one, and its data to the same epoch.
+
+        Args:
+            model: compiled.
+            train_data: what ``fit`` gets; in part 3 not the photos but their cached activations.
 
         Returns:
             How many epochs are finished: ``fit``'s ``initial_epoch``.
         """
         model.optimizer.build(model.trainable_variables)
-        self.train_data.set_epoch(self.epochs_done)
+        train_data.set_epoch(self.epochs_done)
         if self.state:
             variables = _variables(model)
             if [value.shape for value in self.state] != [tuple(variable.shape) for variable in variables]:
