@@ -133,7 +133,7 @@ def test_the_saved_files_explain_themselves(trained):
         assert (info.model, info.class_names, info.image_size) == (model, ["calico", "tabby"], 150)
         assert info.photos == {"train": {"calico": 7, "tabby": 12}, "validation": {"calico": 12, "tabby": 5}}
         assert {"epochs": epochs, "batch_size": 5, "seed": 0}.items() <= info.settings.items()
-        assert info.settings.get("cached_copies") == (1 if model == "fine_tuned_vgg16" else None)  # no more than epochs
+        assert info.settings.get("cached_copies") == (2 if model == "fine_tuned_vgg16" else None)  # no more than epochs
         assert (info.recipe, info.preprocessing) == ("original", "rescale")
         assert (info.temperature, info.offsets, info.rejection_threshold) == (1, [], 0)
         last = history(trained.weights, model)[-1]
