@@ -11,6 +11,7 @@ augmentation and dropout limit its overfitting; parts 2 and 3 improve on it.
 """
 
 import sys
+from typing import Any
 
 from tools.report import write_report
 from tutorial.augmentation import AugmentedImages, Images, save_preview
@@ -74,10 +75,10 @@ def batchnorm_convnet(num_classes: int, dropout: float = 0.3, image_size: int = 
     return network
 
 
-def output_layer(num_classes: int) -> layers.Layer:
-    """One sigmoid unit for two classes, as in the blog post; a softmax for more."""
+def output_layer(num_classes: int, **options: Any) -> layers.Layer:
+    """One sigmoid unit for two classes, as in the blog post; a softmax for more. ``options`` are those of Dense."""
     units, activation = (1, "sigmoid") if num_classes == 2 else (num_classes, "softmax")
-    return layers.Dense(units, activation=activation, dtype="float32")  # also in part 3's mixed precision
+    return layers.Dense(units, activation=activation, dtype="float32", **options)  # also in part 3's mixed precision
 
 
 NETWORKS = {"small_convnet": small_convnet, "batchnorm_convnet": batchnorm_convnet}
@@ -110,7 +111,7 @@ def main() -> None:
         train_data, validation_data=validation_data,
         epochs=s.epochs, initial_epoch=checkpoint.restore(model, train_data),
         class_weight=class_weights(train) if s.class_weights else None,
-        callbacks=[*training_callbacks(s), checkpoint], shuffle=False, verbose=2,  # train_data is shuffled by seed
+        callbacks=[*training_callbacks(s.ema_momentum), checkpoint], shuffle=False, verbose=2,  # shuffled by seed
     )  # fmt: skip
 
     # Evaluation; then the weights, and all that predict.py needs to know, are saved in one file

@@ -32,7 +32,7 @@ def load_network(file: WeightsFile):  # noqa: ANN201  a keras.Model: Keras takes
     from fine_tuning_VGG16_pt1 import NETWORKS
     from fine_tuning_VGG16_pt2 import top_model
     from tutorial.backend import keras
-    from tutorial.vgg16 import attach_top, without_frozen_blocks
+    from tutorial.vgg16 import use_winograd, without_frozen_blocks
 
     info, s = file.info, file.info.settings
     num_classes, size = len(info.class_names), info.image_size
@@ -42,9 +42,10 @@ def load_network(file: WeightsFile):  # noqa: ANN201  a keras.Model: Keras takes
         else:
             # The base's weights are in the file only if part 3 saved it, and only block 5's in half precision
             weights = imagenet_weights() if info.half_precision or info.model == "bottleneck_fc_model" else None
-            base = keras.applications.VGG16(weights=weights, include_top=False, input_shape=(size, size, 3))
-            top = top_model((1, 1, 512) if s["pooling"] else base.output_shape[1:], num_classes, s["pooling"])
-            network = attach_top(base, top, s["pooling"], s["input_sizes"])
+            pooling, shape = s["pooling"] or None, (size, size, 3)
+            base = keras.applications.VGG16(weights=weights, include_top=False, pooling=pooling, input_shape=shape)
+            top = top_model(base.output_shape[1:], num_classes)
+            network = keras.Model(use_winograd(base).input, top(base.output))
             saved = top if info.model == "bottleneck_fc_model" else network
             saved = without_frozen_blocks(network) if info.half_precision else saved
     except (KeyError, TypeError, ValueError):
@@ -83,7 +84,7 @@ class TrainedModel:
         found, features = predict(self.network, images, self.info.preprocessing, flip)
         detector = self.file.detector(features.shape[1])
         outliers = detector.scores(features) > detector.threshold if detector else [False] * len(images)
-        return calibrate(found, self.info.temperature, self.info.offsets), outliers
+        return calibrate(found, self.info.temperature), outliers
 
     def describe(self, images: list) -> list[tuple[str, dict]]:
         """Predictions for photos, uint8 (size, size, 3), each in words and as JSON."""

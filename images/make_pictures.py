@@ -85,7 +85,8 @@ def network(args: argparse.Namespace) -> None:
     from network_diagram import network_figure  # TensorFlow takes seconds to load
 
     recipe, cat = part2.RECIPES[args.recipe], cat_number(0, "train", "calico", 14)
-    save_page(network_figure(part2.IMAGE_SIZE, recipe.get("pooling", ""), recipe["dropout"], cat), args.save)
+    figure = network_figure(recipe["image_size"], recipe.get("pooling", ""), recipe.get("dropout", 0.0), cat)
+    save_page(figure, args.save)
 
 
 def augmentation(args: argparse.Namespace) -> None:

@@ -38,12 +38,13 @@ def network_figure(image_size: int, pooling: str, dropout: float, cat: Image.Ima
 
     Args:
         image_size: height and width of a photo in pixels.
-        pooling: see :func:`fine_tuning_VGG16_pt2.top_model`.
-        dropout: the top model's.
+        pooling: "avg" for global average pooling, "" for none.
+        dropout: the top model's, where it has one.
         cat: the photo.
     """
-    base = keras.applications.VGG16(weights=None, include_top=False, input_shape=(image_size, image_size, 3))
-    top = top_model((1, 1, 512) if pooling else base.output_shape[1:], 2, pooling, dropout)
+    shape = (image_size, image_size, 3)
+    base = keras.applications.VGG16(weights=None, include_top=False, pooling=pooling or None, input_shape=shape)
+    top = top_model(base.output_shape[1:], 2, dropout)
     blocks = [[layer for layer in base.layers if layer.name.startswith(f"block{n}_")] for n in range(1, 6)]
     parameters = [sum(layer.count_params() for layer in block) for block in blocks]
     end = EDGE + PHOTO + BLOCK * len(blocks) + GAP  # where the top model begins

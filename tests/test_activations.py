@@ -10,7 +10,7 @@ from tutorial.augmentation import AugmentedImages, Images, affine_matrices, affi
 from tutorial.backend import keras, tf
 from tutorial.dataset import Photos
 from tutorial.imagenet_weights import imagenet_weights
-from tutorial.vgg16 import attach_top, split_at_block5
+from tutorial.vgg16 import without_frozen_blocks
 
 import numpy as np
 import pytest
@@ -49,6 +49,12 @@ def augmented(train, seed=3, **augmentation):
     return AugmentedImages(train, 5, seed, **augmentation or {"shear_range": SHEAR, "zoom_range": ZOOM})
 
 
+def with_top(base, top):
+    """The whole network, and block 5 with the top alone."""
+    whole = keras.Model(base.input, top(base.output))
+    return whole, without_frozen_blocks(whole)
+
+
 def changed_files(folder, work):
     """How many files in the folder are new or were written again."""
     before = {path: path.stat().st_mtime_ns for path in folder.iterdir()} if folder.exists() else {}
@@ -56,26 +62,29 @@ def changed_files(folder, work):
     return sum(before.get(path) != path.stat().st_mtime_ns for path in folder.iterdir()), result
 
 
-def test_bottleneck_features_are_the_bases_output_for_each_photo(base, photos, tmp_path):
-    """Photo by photo, at two sizes and flipped, against plain calls."""
-    train = photos[0]
-    found = bottleneck_features(base, train, "caffe", "avg", (80, 96), True, tmp_path)
-    assert [one.shape for one in found] == [(19, 1, 1, 512)] * 4 and found[0].dtype == np.float32
-    plain = keras.applications.VGG16(include_top=False, weights=None, pooling="avg")
-    plain.set_weights(base.get_weights())
+@pytest.mark.parametrize("pooling", [None, "avg"])
+def test_bottleneck_features_are_the_bases_output_for_each_photo(base, photos, tmp_path, pooling):
+    """Photo by photo, against plain calls."""
+    train, weights = photos[0], base.get_weights()
+    base = keras.applications.VGG16(include_top=False, weights=None, input_shape=(80, 80, 3), pooling=pooling)
+    base.set_weights(weights)
+    found = bottleneck_features(base, train, "caffe", tmp_path)
+    assert found.shape == ((19, 512) if pooling else (19, 2, 2, 512)) and found.dtype == np.float32
+    plain = keras.applications.VGG16(include_top=False, weights=None)
+    plain.set_weights(weights)
     inputs = keras.applications.vgg16.preprocess_input(np.float32(train.images))
-    sizes = [inputs, keras.layers.Resizing(96, 96)(inputs).numpy()]
-    for features, images in zip(found, [sizes[0], sizes[0][:, :, ::-1], sizes[1], sizes[1][:, :, ::-1]], strict=True):
-        for i in (0, 7, 8, 18):
-            assert features[i, 0, 0] == pytest.approx(plain(images[i : i + 1]).numpy()[0], abs=1e-3)
+    for i in (0, 7, 8, 18):
+        one = plain(inputs[i : i + 1]).numpy()[0]
+        assert found[i] == pytest.approx(one.mean((0, 1)) if pooling else one, abs=1e-3)
 
 
 def test_bottleneck_features_are_reused_for_the_same_photos_and_settings(base, photos, tmp_path, capsys):
     train = photos[0]
 
-    def compute(train, preprocessing="rescale", pooling=""):
-        [features] = bottleneck_features(base, train, preprocessing, pooling, (80,), False, tmp_path)
-        return features, capsys.readouterr().out
+    pooled = keras.Model(base.input, keras.layers.GlobalAveragePooling2D()(base.output))
+
+    def compute(train, preprocessing="rescale", base=base):
+        return bottleneck_features(base, train, preprocessing, tmp_path), capsys.readouterr().out
 
     first, printed = compute(train)
     assert "reusing" not in printed
@@ -89,35 +98,33 @@ def test_bottleneck_features_are_reused_for_the_same_photos_and_settings(base, p
     other_labels = Photos(train.folder, train.class_names, [], 1 - train.labels, images)
     assert "reusing" not in compute(other_labels)[1]
     assert "reusing" not in compute(other_labels, "caffe")[1]
-    assert compute(other_labels, "caffe", "avg")[0].shape == (19, 1, 1, 512)
-    assert "reusing" not in compute(other_labels, "rescale", "avg")[1]  # the same shape with other settings
-    features, _ = compute(other_labels, "caffe", "avg")
+    assert compute(other_labels, "caffe", pooled)[0].shape == (19, 512)
+    assert "reusing" not in compute(other_labels, "rescale", pooled)[1]  # the same shape with other settings
+    features, _ = compute(other_labels, "caffe", pooled)
     [cache] = tmp_path.iterdir()  # outdated ones are removed
     whole, nan = cache.read_bytes(), np.float32(np.nan).tobytes()
     for damaged in (whole[:-1000], whole[:-1000] + bytes(1000), whole[:9000] + nan + whole[9004:], b""):
         cache.write_bytes(damaged)
-        repaired, printed = compute(other_labels, "caffe", "avg")
+        repaired, printed = compute(other_labels, "caffe", pooled)
         assert "is damaged" in printed and np.array_equal(repaired, features) and cache.read_bytes() == whole
 
 
 def test_with_too_little_disk_nothing_is_cached(base, photos, sets, tmp_path, capsys, monkeypatch):
-    [kept] = bottleneck_features(base, photos[0], "rescale", "", (80,), False, tmp_path / "kept")
+    kept = bottleneck_features(base, photos[0], "rescale", tmp_path / "kept")
     monkeypatch.setattr(files, "RESERVE", 1e18)
-    [features] = bottleneck_features(base, photos[0], "rescale", "", (80,), False, tmp_path / "new")
+    features = bottleneck_features(base, photos[0], "rescale", tmp_path / "new")
     assert "are free" in capsys.readouterr().out and np.array_equal(features, kept)
-    frozen, _ = split_at_block5(base, top_model(base.output_shape[1:], 2), "")
-    assert cached_activations(frozen, *sets, 2, tmp_path / "new") is None
+    assert cached_activations(base, *sets, 2, tmp_path / "new") is None
     assert "are free" in capsys.readouterr().out
-    assert cached_activations(frozen, *sets, 0, tmp_path / "new") is None
+    assert cached_activations(base, *sets, 0, tmp_path / "new") is None
     assert not (tmp_path / "new").exists()
 
 
 def test_what_is_cached_needs_no_disk_and_outlasts_its_removal(base, sets, tmp_path, monkeypatch):
     """As by ``make clean`` in another terminal, where the system allows it."""
-    frozen, _ = split_at_block5(base, top_model(base.output_shape[1:], 2), "")
-    first, _ = cached_activations(frozen, *sets, 2, tmp_path)
+    first, _ = cached_activations(base, *sets, 2, tmp_path)
     monkeypatch.setattr(files, "RESERVE", 1e18)
-    again, _ = cached_activations(frozen, *sets, 2, tmp_path)
+    again, _ = cached_activations(base, *sets, 2, tmp_path)
     expected = first[0][0]
     if os.name == "posix":
         for path in tmp_path.iterdir():
@@ -128,10 +135,11 @@ def test_what_is_cached_needs_no_disk_and_outlasts_its_removal(base, sets, tmp_p
 def test_the_two_halves_are_the_whole(base):
     images = np.random.default_rng(1).random((3, 80, 80, 3), np.float32)
     top = top_model(base.output_shape[1:], 2)
-    frozen, trainable = split_at_block5(base, top, "")
+    whole, trainable = with_top(base, top)
+    frozen = keras.Model(base.input, base.get_layer("block4_pool").output)
     assert frozen.outputs[0].shape[1:3] == (5, 5)
     halves = trainable.predict_on_batch(frozen.predict_on_batch(images))
-    assert halves == pytest.approx(attach_top(base, top, "", [80]).predict_on_batch(images), abs=1e-5)
+    assert halves == pytest.approx(whole.predict_on_batch(images), abs=1e-5)
     assert not frozen.trainable_weights
     own = {id(weight) for layer in base.layers if layer.name.startswith("block5_") for weight in layer.weights}
     assert {id(weight) for weight in trainable.trainable_weights} - {id(weight) for weight in top.weights} == own
@@ -146,8 +154,8 @@ def identity(base):
 def test_a_cached_copy_is_the_plain_networks_activation(base, sets, tmp_path):
     """Each photo's copy drawn again by hand and sent through the plain base, against block 5 on the cache."""
     train, validation = sets
-    frozen, trainable = split_at_block5(base, identity(base), "")
-    cached, cached_validation = cached_activations(frozen, train, validation, 3, tmp_path)
+    _, trainable = with_top(base, identity(base))
+    cached, cached_validation = cached_activations(base, train, validation, 3, tmp_path)
     expected = []
     for copy in range(3):
         copies = []
@@ -175,9 +183,8 @@ def test_gradients_behind_the_cache_are_the_plain_networks(base, sets, tmp_path)
     train, validation = sets
     keras.utils.set_random_seed(0)  # of the top model's weights: float16 rounds some worse than others
     top = top_model(base.output_shape[1:], 2)
-    frozen, trainable = split_at_block5(base, top, "")
-    whole = attach_top(base, top, "", [80])
-    cached, _ = cached_activations(frozen, train, validation, 1, tmp_path)
+    whole, trainable = with_top(base, top)
+    cached, _ = cached_activations(base, train, validation, 1, tmp_path)
     copies = [train.copies(np.arange(first, min(first + 8, 19)), 0, first) for first in (0, 8, 16)]
     inputs, labels = cached[0]
 
@@ -195,10 +202,9 @@ def test_gradients_behind_the_cache_are_the_plain_networks(base, sets, tmp_path)
 
 def test_cached_activations_are_reused_for_the_same_photos_and_settings(base, photos, sets, tmp_path, capsys):
     train, validation = sets
-    frozen, _ = split_at_block5(base, identity(base), "")
 
     def cache(data, copies):
-        written, _ = changed_files(tmp_path, lambda: cached_activations(frozen, data, validation, copies, tmp_path))
+        written, _ = changed_files(tmp_path, lambda: cached_activations(base, data, validation, copies, tmp_path))
         return written, "reusing" in capsys.readouterr().out
 
     assert cache(train, 2) == (3, False)

@@ -76,7 +76,7 @@ def test_a_killed_part_resumes_and_ends_with_the_same_bits(trained, tmp_path, pa
     if part == 3:
         shutil.copy(trained.weights / "bottleneck_fc_model.weights.h5", tmp_path)
     if part > 1:  # the cache of the training photos is being written
-        moments.insert(0, lambda: any((tmp_path / "activations").glob(f"{TEMPORARY}*_train_*")))
+        moments.insert(0, lambda: any((tmp_path / "activations").glob(f"{TEMPORARY}*_train*")))
     for happened in moments:
         process = begin(part, trained.data, tmp_path, *flags)
         wait_for(process, happened)
@@ -151,7 +151,7 @@ def test_with_a_damaged_checkpoint_a_run_starts_again(trained, tmp_path):
 def test_a_loss_that_is_not_finite_stops_the_run_and_overwrites_nothing(trained, tmp_path, sentence):
     shutil.copy(trained.weights / "bottleneck_fc_model.weights.h5", tmp_path)
     shutil.copytree(trained.weights / "activations", tmp_path / "activations")
-    [cache] = (tmp_path / "activations").glob("bottleneck_features_train_*.npy")
+    [cache] = (tmp_path / "activations").glob("bottleneck_features_train*.npy")
     content = BytesIO()
     np.save(content, np.full_like(np.load(cache), 3e38))  # sums of these are beyond float32
     cache.write_bytes(content.getvalue() + sha256(content.getvalue()).digest())

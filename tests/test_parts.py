@@ -57,10 +57,9 @@ def test_a_third_recipe_is_one_more_block(tmp_path):
     common = {"epochs": 1, "batch_size": 4, "dropout": 0.1, "learning_rate": 0.001, "class_weights": True}
     recipes = [
         common | {"network": "batchnorm_convnet", "optimizer": "rmsprop", "augmentation": {"mixup_alpha": 0.2}},
-        common | {"optimizer": "adamw", "weight_decay": 0.01, "preprocessing": "caffe", "input_sizes": (96,)}
+        common | {"optimizer": "adam", "C": 0.1, "preprocessing": "caffe", "image_size": 96}
         | {"pooling": "avg", "out_of_distribution": True},
-        common | {"optimizer": "sgd", "momentum": 0.5, "augmentation": {"rotation_range": 9.0}, "flip_tta": True}
-        | {"cached_copies": 1},
+        common | {"optimizer": "sgd", "momentum": 0.5, "augmentation": {"rotation_range": 9.0}, "cached_copies": 1},
     ]  # fmt: skip
     flags = ["--data", tmp_path / "data", "--recipe", "third", "--weights-dir", tmp_path / "weights"]
     done = run("-c", THIRD, recipes, *flags)
@@ -135,7 +134,7 @@ def test_the_saved_files_explain_themselves(trained):
         assert {"epochs": epochs, "batch_size": 5, "seed": 0}.items() <= info.settings.items()
         assert info.settings.get("cached_copies") == (2 if model == "fine_tuned_vgg16" else None)  # no more than epochs
         assert (info.recipe, info.preprocessing) == ("original", "rescale")
-        assert (info.temperature, info.offsets, info.rejection_threshold) == (1, [], 0)
+        assert (info.temperature, info.rejection_threshold) == (1, 0)
         last = history(trained.weights, model)[-1]
         for name, value in info.scores.items():
             assert last[name] == pytest.approx(value, abs=1e-5)

@@ -6,11 +6,10 @@ from fine_tuning_VGG16_pt1 import batchnorm_convnet, small_convnet
 from fine_tuning_VGG16_pt2 import top_model
 from tutorial.backend import keras
 from tutorial.imagenet_weights import LAYERS, imagenet_weights, read_tensors
-from tutorial.vgg16 import attach_top, feature_extractors
+from tutorial.vgg16 import use_winograd
 
 import numpy as np
 import pytest
-from PIL import Image
 
 STORED_SUM, STORED_STRONGEST, STORED_MAXIMUM = 706.114, 155, 9.40106  # of the ramp below
 
@@ -29,7 +28,7 @@ def test_parameters_are_the_blog_posts():
     assert small_convnet(2).count_params() == 1_212_513
     assert batchnorm_convnet(2).count_params() == 391_649
     assert top_model((4, 4, 512), 2).count_params() == 2_097_665
-    assert top_model((1, 1, 512), 2, "avg").count_params() == 513
+    assert top_model((512,), 2).count_params() == 513
 
 
 def test_what_part_3_trains():
@@ -37,7 +36,7 @@ def test_what_part_3_trains():
     top = top_model(base.output_shape[1:], 2)
     for layer in base.layers:  # the lines of part 3
         layer.trainable = layer.name.startswith("block5_")
-    network = attach_top(base, top, "", [150])
+    network = keras.Model(base.input, top(base.output))
     assert count(network.trainable_weights) == 9_177_089
     assert network.count_params() == 14_714_688 + 2_097_665
     assert [layer.name for layer in base.layers if layer.weights and layer.trainable] == LAYERS[10:]
@@ -56,38 +55,7 @@ def test_base_is_vgg16_of_plain_layers_with_the_imagenet_weights():
     images = np.random.default_rng(0).random((2, 64, 64, 3), np.float32)
     expected = plain.predict_on_batch(images)
     assert expected.std() > 0.01
-    [extractor] = feature_extractors(vgg16(64), "", [64])
-    assert extractor.predict_on_batch(images) == pytest.approx(expected, abs=1e-5)
-
-
-def test_input_sizes_are_pillows_bilinear_resizing():
-    images = np.random.default_rng(0).random((2, 64, 64, 3), np.float32)
-    larger = np.empty((2, 96, 96, 3), np.float32)
-    for i, channel in np.ndindex(2, 3):
-        one = Image.fromarray(images[i, :, :, channel])  # mode F
-        larger[i, :, :, channel] = np.asarray(one.resize((96, 96), Image.Resampling.BILINEAR))
-    expected = vgg16(96).predict_on_batch(larger)
-    assert expected.shape == (2, 3, 3, 512)
-    own, other = feature_extractors(vgg16(64), "avg", [64, 96])
-    features = other.predict_on_batch(images)
-    assert features.shape == own.predict_on_batch(images).shape == (2, 1, 1, 512)
-    assert features[:, 0, 0] == pytest.approx(expected.mean((1, 2)), abs=1e-4)
-
-
-def test_with_two_input_sizes_a_prediction_is_the_mean_of_two():
-    """Against plain calls on the images as they are and resized; the weights are in the network once."""
-    keras.utils.set_random_seed(0)  # of the top model's weights
-    base, top = vgg16(64), top_model((1, 1, 512), 2, "avg")
-    images = np.random.default_rng(1).random((3, 64, 64, 3), np.float32)
-    plain = keras.applications.VGG16(include_top=False, weights=None, input_shape=(96, 96, 3), pooling="avg")
-    plain.set_weights(read_tensors(imagenet_weights()))
-    one = top(base(images).numpy().mean((1, 2), keepdims=True)).numpy()
-    other = top(plain(keras.layers.Resizing(96, 96)(images))[:, None, None]).numpy()
-    assert np.abs(one - other).max() > 1e-3
-    network = attach_top(base, top, "avg", [64, 96])
-    assert network.predict_on_batch(images) == pytest.approx((one + other) / 2, abs=1e-5)
-    assert len(network.weights) == 28
-    assert attach_top(base, top, "avg", [64]).predict_on_batch(images) == pytest.approx(one, abs=1e-5)
+    assert use_winograd(vgg16(64)).predict_on_batch(images) == pytest.approx(expected, abs=1e-5)
 
 
 def test_features_of_a_known_picture():
@@ -106,7 +74,7 @@ def test_mixed_precision_keeps_weights_and_predictions_in_float32():
     keras.mixed_precision.set_global_policy("mixed_float16")
     try:
         base = vgg16(32, weights=False)
-        network = attach_top(base, top_model(base.output_shape[1:], 2), "", [32])
+        network = keras.Model(base.input, top_model(base.output_shape[1:], 2)(base.output))
     finally:
         keras.mixed_precision.set_global_policy("float32")
     assert base.get_layer("block5_conv1").compute_dtype == "float16"

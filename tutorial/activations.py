@@ -23,7 +23,7 @@ from tutorial.cli import ProgressBar, duration, echo
 from tutorial.dataset import Photos
 from tutorial.files import atomic_write, has_room
 from tutorial.images import INFERENCE_BATCH
-from tutorial.vgg16 import feature_extractors
+from tutorial.vgg16 import use_winograd
 
 import numpy as np
 
@@ -98,50 +98,34 @@ def _remove_outdated(folder: Path, prefix: str, caches: list[Cache]) -> None:
         path.unlink()
 
 
-def bottleneck_features(
-    base: keras.Model, photos: Photos, preprocessing: str, pooling: str, input_sizes: tuple[int, ...], flip: bool,
-    folder: Path,
-) -> list[np.ndarray]:  # fmt: skip
+def bottleneck_features(base: keras.Model, photos: Photos, preprocessing: str, folder: Path) -> np.ndarray:
     """VGG16's output for every photo, not augmented: from the cache, or computed and cached.
 
     Args:
         base: ``keras.applications.VGG16`` without its top.
         photos: with their images, of the base's input size.
         preprocessing: a key of ``images.PREPROCESSING``.
-        pooling: "avg" for global average pooling, "" for none.
-        input_sizes: see ``vgg16.feature_extractors``.
-        flip: whether the horizontally flipped photos are wanted, too.
         folder: of the cache.
 
     Returns:
-        For each input size, and flipped where wanted, float32 (n, h, w, 512), in the photos' order.
+        float32, (n, h, w, 512), or (n, 512) where the base ends with pooling, in the photos' order.
 
     Raises:
         TutorialError: the folder cannot be written to.
     """
     images, split = Images(photos, INFERENCE_BATCH, preprocessing), photos.folder.name
-    found, caches = [], []
-    for size, network in zip(input_sizes, feature_extractors(base, pooling, input_sizes), strict=True):
-        for flipped in (False, True) if flip else (False,):
-
-            def batch(rows: np.ndarray, step: int = -1 if flipped else 1) -> np.ndarray:
-                return images.copies(rows)[:, :, ::step]
-
-            name = f"{split}_{size}{'_flipped' * flipped}"
-            key = (images.digest, preprocessing, pooling, size, flipped)
-            cache = Cache(network, batch, len(photos.labels), folder / f"bottleneck_features_{name}", key, "<f4")
-            caches.append(cache)
-            what = f"bottleneck features of {split}, {size} x {size}{', flipped' * flipped}"
-            if (cached := cache.load()) is not None:
-                echo(f"reusing the {what}")
-            elif has_room(folder, cache.bytes, what, "they are not cached, and the next run computes them again"):
-                cache.save(what)
-                cached = cache.load()
-            else:
-                cached = np.concatenate(list(cache.compute(what)))
-            found.append(np.array(cached))
-    _remove_outdated(folder, f"bottleneck_features_{split}_", caches)
-    return found
+    path, what = folder / f"bottleneck_features_{split}", f"bottleneck features of {split}"
+    key = (images.digest, preprocessing)
+    cache = Cache(use_winograd(base), images.copies, len(photos.labels), path, key, "<f4")
+    if (features := cache.load()) is not None:
+        echo(f"reusing the {what}")
+    elif has_room(folder, cache.bytes, what, "they are not cached, and the next run computes them again"):
+        cache.save(what)
+        features = cache.load()
+    else:
+        features = np.concatenate(list(cache.compute(what)))
+    _remove_outdated(folder, path.name, [cache])
+    return np.array(features)
 
 
 class CachedActivations(Features):
@@ -159,12 +143,12 @@ class CachedActivations(Features):
 
 
 def cached_activations(
-    frozen: keras.Model, train_data: AugmentedImages, validation_data: Images, copies: int, folder: Path
+    base: keras.Model, train_data: AugmentedImages, validation_data: Images, copies: int, folder: Path
 ) -> tuple[CachedActivations, CachedActivations] | None:
     """Cache block 4's output (float16) for augmented copies of the training photos, and for the validation photos.
 
     Args:
-        frozen: blocks 1 to 4, from ``vgg16.split_at_block5``.
+        base: ``keras.applications.VGG16`` without its top.
         train_data: the training photos with their augmentation.
         validation_data: the validation photos.
         copies: augmented copies of each training photo; 0 for new ones in every epoch.
@@ -177,6 +161,7 @@ def cached_activations(
     Raises:
         TutorialError: the folder cannot be written to.
     """
+    frozen = keras.Model(use_winograd(base).input, base.get_layer("block4_pool").output)
     if not copies:
         return None
     if tf.config.list_physical_devices("GPU"):

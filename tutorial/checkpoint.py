@@ -54,8 +54,7 @@ class Checkpoint(keras.callbacks.Callback):
         super().__init__()
         self.path = path.with_name(path.name.replace(".weights.h5", ".checkpoint.npz"))
         self.epochs, self.begun = settings.epochs, args.begun
-        values = dict(flattened(vars(settings))) | {"recipe": args.recipe, "seed": args.seed}
-        self.made_from = {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
+        self.made_from = dict(flattened(vars(settings))) | {"recipe": args.recipe, "seed": args.seed}
         self.made_from |= {name: version(name) for name in ("keras", "numpy", "tensorflow")}
         self.made_from["training photos"] = train_data.digest
         self.made_from["validation photos"] = validation_data.digest

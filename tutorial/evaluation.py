@@ -2,16 +2,17 @@
 
 import argparse
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 
+from tutorial.augmentation import Features
 from tutorial.backend import keras
 from tutorial.calibration import (
     calibrate,
     calibration_error,
     class_probabilities,
-    fit_calibration,
+    fit_temperature,
     log_loss,
     rejection_threshold,
     reliability,
@@ -66,9 +67,20 @@ def predictor(model: keras.Model, preprocessing: str, flip: bool) -> Callable[[P
     return lambda photos: predict(network, photos.images, preprocessing, flip)[0]
 
 
-def features_of(model: keras.Model, photos: Photos, preprocessing: str) -> np.ndarray:
-    """The features of photos before the classifier, float32 (n, d): what out-of-distribution detection compares."""
-    return predict(with_features(model), photos.images, preprocessing)[1]
+def features_of(model: keras.Model, data: Features) -> np.ndarray:
+    """The features before the classifier, float32 (n, d), which out-of-distribution detection compares.
+
+    Of every photo in order, augmented as in the first epoch if ``data`` is.
+    """
+    data.set_epoch(0)
+    network, count = with_features(model), len(data.labels)
+    progress, found = ProgressBar("features", count), []
+    for first in range(0, count, INFERENCE_BATCH):
+        rows = np.arange(first, min(first + INFERENCE_BATCH, count))
+        found.append(network.predict_on_batch(data.inputs(rows, first))[1])
+        progress.update(first + len(rows))
+    progress.close()
+    return np.concatenate(found)
 
 
 @dataclass
@@ -79,7 +91,6 @@ class Results:
     predictions: list[tuple[Photos, np.ndarray]]  # validation and test photos; (n, classes), calibrated
     bins: tuple[list, list] = ([], [])  # of the reliability diagram, before and after calibration
     temperature: float = 1.0
-    offsets: list[float] = field(default_factory=list)
     threshold: float = 0.0  # below which a prediction is reported as "not sure"
 
 
@@ -100,8 +111,8 @@ def evaluate(
     found = predictions(validation)
     results = Results({}, [])
     if calibration:
-        results.temperature, results.offsets = fit_calibration(found, validation.labels)
-    calibrated = calibrate(found, results.temperature, results.offsets)
+        results.temperature = fit_temperature(found, validation.labels)
+    calibrated = calibrate(found, results.temperature)
     results.predictions.append((validation, calibrated))
     if calibration:
         results.threshold = rejection_threshold(calibrated, validation.labels)
@@ -114,7 +125,7 @@ def evaluate(
             "learned to separate the classes: try more epochs, more photos or another seed"
         )
     if test:
-        calibrated = calibrate(predictions(test), results.temperature, results.offsets)
+        calibrated = calibrate(predictions(test), results.temperature)
         results.scores |= _scores(calibrated, test, "test", "; held-out photos: report this number")
         results.predictions.append((test, calibrated))
     return results
@@ -172,7 +183,6 @@ def save_model(
         preprocessing=preprocessing,
         recipe=args.recipe,
         temperature=results.temperature,
-        offsets=results.offsets,
         rejection_threshold=results.threshold,
     )
     detector = None if features is None else fit_detector(features, train.labels)

@@ -16,14 +16,11 @@ layers = keras.layers
 
 
 def _in_order(network: keras.Model) -> Iterator[keras.layers.Layer]:
-    """The layers in the order in which an image passes through them, those of nested models too.
-
-    With several input sizes, those of the last one, whose feature maps are the finest.
-    """
+    """The layers in the order in which an image passes through them, those of nested models too."""
     for layer in network.layers:
         if isinstance(layer, keras.Model):
             yield from _in_order(layer)
-        elif not isinstance(layer, (layers.InputLayer, layers.Average)):  # the average is over the input sizes
+        elif not isinstance(layer, layers.InputLayer):
             yield layer
 
 

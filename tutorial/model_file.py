@@ -22,7 +22,7 @@ from tutorial.files import atomic_write
 from tutorial.hdf5 import arrays_in, read_arrays
 from tutorial.images import PREPROCESSING
 from tutorial.out_of_distribution import Detector
-from tutorial.recipes import DEFAULT, LIMITS, MAX_SIZES, flattened
+from tutorial.recipes import DEFAULT, LIMITS, flattened
 
 import h5py
 import numpy as np
@@ -56,8 +56,7 @@ class ModelInfo:
     minutes: float
     preprocessing: str = "rescale"  # a key of images.PREPROCESSING
     recipe: str = DEFAULT
-    temperature: float = 1.0  # for calibrated probabilities, see tutorial/calibration.py, ...
-    offsets: list[float] = field(default_factory=list)  # ... and one for each class
+    temperature: float = 1.0  # for calibrated probabilities, see tutorial/calibration.py
     rejection_threshold: float = 0.0  # a probability below which the prediction is reported as "not sure"
     half_precision: bool = False  # float16, and of VGG16 only block 5, see tools/shrink_model.py
     versions: dict[str, str] = field(default_factory=lambda: {name: version(name) for name in PACKAGES})
@@ -268,7 +267,7 @@ def _parse(path: Path, content: bytes) -> ModelInfo:
     names = {one.name for one in fields(ModelInfo)}
     needed = {one.name for one in fields(ModelInfo) if one.default is one.default_factory is MISSING}
     if not isinstance(values, dict) or not needed <= set(values) <= names:
-        raise TutorialError(f"{path} was not saved by a part of this tutorial: train one with {command}.")
+        raise TutorialError(f"{path} was not saved by this version of the tutorial: train one with {command}.")
     info = ModelInfo(**values)
     if not _is_valid(info):
         raise TutorialError(f"{path} has invalid metadata: train it again.")
@@ -287,22 +286,19 @@ def _is_valid(info: ModelInfo) -> bool:
         return all(type(value) in types for value in values)
 
     tables = (info.settings, info.photos, info.scores, info.versions)
-    if not all(isinstance(one, dict) for one in tables) or not all_are((info.class_names, info.offsets), list):
+    if not all(isinstance(one, dict) for one in tables) or not isinstance(info.class_names, list):
         return False
     settings, numbers = dict(flattened(info.settings)), [info.temperature, info.rejection_threshold, info.minutes]
-    sizes = settings.pop("input_sizes", [])
-    least, most = LIMITS["input_sizes"]
+    least, most = LIMITS["image_size"]
     return (
         2 <= len(info.class_names) <= MAX_CLASSES
         and all(isinstance(name, str) and name and escape(name) == name for name in info.class_names)
         and len(set(info.class_names)) == len(info.class_names)
-        and len(info.offsets) in (0, len(info.class_names))
-        and all_are([*numbers, *info.offsets], int, float)
-        and all(abs(number) < 1e9 for number in [*numbers, *info.offsets])  # false for NaN
+        and all_are(numbers, int, float)
+        and all(abs(number) < 1e9 for number in numbers)  # false for NaN
         and info.temperature > 0
-        and isinstance(sizes, list)
-        and len(sizes) <= MAX_SIZES
-        and all(type(size) is int and least <= size <= most for size in [info.image_size, *sizes])
+        and type(info.image_size) is int
+        and least <= info.image_size <= most
         and all_are(settings.values(), int, float, bool, str)
         and all(isinstance(split, dict) and all_are(split.values(), int) for split in info.photos.values())
         and all_are(info.scores.values(), int, float)

@@ -24,12 +24,12 @@ FLAGS = {  # settings that have a flag of their own
         "blog post",
     ),
 }
-MAX_SIZES = 8  # input sizes of one model
 LIMITS = {  # of settings that are not fractions, 0 to 1
     "epochs": (1, math.inf),
     "batch_size": (1, math.inf),
+    "steps": (1, math.inf),
     "cached_copies": (0, math.inf),
-    "input_sizes": (32, 1024),
+    "image_size": (32, 1024),  # pixels
     "rotation_range": (0, 180),
 }
 
@@ -55,7 +55,7 @@ def parse_settings(doc: str, recipes: Recipes) -> tuple[argparse.Namespace, Simp
 
     Returns:
         The flags, with ``begun``, ``time.monotonic()`` now; and the recipe's settings. A setting that only another
-        recipe names is off: False, 0, "" or ().
+        recipe names is off: False, 0 or "".
 
     Raises:
         TutorialError: ``--set`` names no setting, or its value has the wrong type or is out of range; or the weights
@@ -118,7 +118,8 @@ def _change(settings: dict[str, Any], text: str, recipes: Recipes) -> None:
     known = dict(flattened(settings))
     if name not in known:
         raise TutorialError(f"--set {text}: there is no setting {name!r}; there are {', '.join(known)}.")
-    default, given = known[name], None
+    default = known[name]
+    given: Any = None
     *groups, last = name.split(".")
     with suppress(ValueError, SyntaxError, MemoryError, RecursionError):
         given = value if isinstance(default, str) else ast.literal_eval(value)
@@ -130,12 +131,9 @@ def _change(settings: dict[str, Any], text: str, recipes: Recipes) -> None:
     else:
         least, most = LIMITS.get(last, (0, 1))
         kinds = (int, float) if isinstance(default, float) else (int,)
-        numbers = given if isinstance(default, tuple) and isinstance(given, tuple) else (given,)
-        valid = isinstance(given, tuple) == isinstance(default, tuple) and 0 < len(numbers) <= MAX_SIZES
-        valid = valid and all(type(one) in kinds and least <= one <= most for one in numbers)
+        valid = type(given) in kinds and least <= given <= most
         given = type(default)(given) if valid else None
         wanted = "a number" if isinstance(default, float) else "a whole number"
-        wanted = f"up to {MAX_SIZES} whole numbers, such as (150, 224)," if isinstance(default, tuple) else wanted
         wanted += f" from {least}" + f" to {most}" * (most < math.inf)
     if not valid:
         raise TutorialError(f"--set {text}: {name} takes {wanted}.")

@@ -85,9 +85,9 @@ def accuracy(labels: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
     return keras.metrics.categorical_accuracy(labels, outputs)
 
 
-def training_callbacks(settings: SimpleNamespace) -> list[keras.callbacks.Callback]:
-    """``fit``'s callbacks: stop at NaN, a progress bar, and the moving average of the weights if it is used."""
-    averaged = [keras.callbacks.SwapEMAWeights(swap_on_epoch=True)] if settings.ema_momentum else []
+def training_callbacks(ema_momentum: float = 0.0) -> list[keras.callbacks.Callback]:
+    """``fit``'s callbacks: stop at NaN, a progress bar, and the moving average of the weights if there is one."""
+    averaged = [keras.callbacks.SwapEMAWeights(swap_on_epoch=True)] if ema_momentum else []
     return [_Progress(), *averaged]
 
 
