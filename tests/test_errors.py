@@ -196,7 +196,7 @@ def test_help_shows_defaults_and_an_example(script):
     done = run(script, "--help")
     assert done.returncode == 0
     epochs = 50 if "pt2" in script else 30
-    for default in (f"(original: {epochs},", "(original: 16,", "(default: data)", "(default: weights;", "(default: 0)"):
+    for default in (f"(original: {epochs}", "(original: 16,", "(default: data)", "(default: weights;", "(default: 0)"):
         assert default in " ".join(done.stdout.split())
     assert f"python {script} --data" in done.stdout
 
