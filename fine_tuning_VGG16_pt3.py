@@ -14,11 +14,10 @@ from fine_tuning_VGG16_pt2 import top_model
 from tools.report import write_report
 from tutorial.activations import cached_activations
 from tutorial.augmentation import AugmentedImages, Images
-from tutorial.calibration import class_probabilities
 from tutorial.checkpoint import Checkpoint
 from tutorial.cli import TutorialError, echo, run
 from tutorial.dataset import Photos, load_images
-from tutorial.evaluation import evaluate, features_of, save_model
+from tutorial.evaluation import evaluate, predict_data, save_model
 from tutorial.imagenet_weights import imagenet_weights
 from tutorial.model_file import FILES, WeightsFile
 from tutorial.recipes import same_flags
@@ -115,11 +114,10 @@ def main() -> None:
     # Evaluation; then the weights, and all that predict.py needs to know, are saved in one file
     def predictions(photos: Photos) -> np.ndarray:
         data = validation_data if photos is validation else Images(photos, s.batch_size, part2.preprocessing)
-        network = trainable if photos is validation else model
-        return class_probabilities(network.predict(data, verbose=0))
+        return predict_data(model, data)[0]
 
     results = evaluate(predictions, validation, test, s.calibration)
-    features = features_of(trainable, train_data) if s.out_of_distribution else None
+    features = predict_data(model, train_data)[1] if s.out_of_distribution else None
     save_model(weights_file, model, args, s, train, results, checkpoint, part2.preprocessing, features)
     if args.report:
         write_report(args.weights_dir, args.data)

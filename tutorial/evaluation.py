@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 
+from tutorial.activations import CachedActivations
 from tutorial.augmentation import Features
 from tutorial.backend import keras
 from tutorial.calibration import (
@@ -25,7 +26,7 @@ from tutorial.model_file import ModelInfo, save_weights
 from tutorial.out_of_distribution import fit_detector
 from tutorial.plots import save_history_plot, save_reliability_plot
 from tutorial.training import save_history
-from tutorial.vgg16 import with_features
+from tutorial.vgg16 import with_features, without_frozen_blocks
 
 import numpy as np
 
@@ -67,20 +68,29 @@ def predictor(model: keras.Model, preprocessing: str, flip: bool) -> Callable[[P
     return lambda photos: predict(network, photos.images, preprocessing, flip)[0]
 
 
-def features_of(model: keras.Model, data: Features) -> np.ndarray:
-    """The features before the classifier, float32 (n, d), which out-of-distribution detection compares.
+def predict_data(model: keras.Model, data: Features) -> tuple[np.ndarray, np.ndarray]:
+    """Predictions, not calibrated, for what ``fit`` gets; with a progress bar.
 
-    Of every photo in order, augmented as in the first epoch if ``data`` is.
+    Args:
+        model: from photos to probabilities.
+        data: photos, or their cached activations; where they are augmented, as in the first epoch.
+
+    Returns:
+        As :func:`predict`, of every photo in order.
     """
     data.set_epoch(0)
     network, count = with_features(model), len(data.labels)
-    progress, found = ProgressBar("features", count), []
+    if isinstance(data, CachedActivations):
+        network = without_frozen_blocks(network)
+    progress, probabilities, features = ProgressBar("predicting", count), [], []
     for first in range(0, count, INFERENCE_BATCH):
         rows = np.arange(first, min(first + INFERENCE_BATCH, count))
-        found.append(network.predict_on_batch(data.inputs(rows, first))[1])
+        outputs, seen = network.predict_on_batch(data.inputs(rows, first))
+        probabilities.append(class_probabilities(outputs))
+        features.append(seen)
         progress.update(first + len(rows))
     progress.close()
-    return np.concatenate(found)
+    return np.concatenate(probabilities), np.concatenate(features)
 
 
 @dataclass

@@ -21,9 +21,9 @@ def use_winograd(base: keras.Model) -> keras.Model:
 def without_frozen_blocks(network: keras.Model) -> keras.Model:
     """Block 5 and the top model of part 3's network, over the same weights: all that it trains.
 
-    From block 4's output, float32 (n, h, w, 512), to probabilities.
+    From block 4's output, float32 (n, h, w, 512), to what the network gives.
     """
-    return keras.Model(network.get_layer("block4_pool").output, network.outputs[0])
+    return keras.Model(network.get_layer("block4_pool").output, network.output)
 
 
 def with_features(network: keras.Model) -> keras.Model:
