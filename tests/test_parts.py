@@ -61,6 +61,8 @@ def test_a_third_recipe_is_one_more_block(tmp_path):
         | {"pooling": "avg", "out_of_distribution": True},
         common | {"optimizer": "sgd", "momentum": 0.5, "augmentation": {"rotation_range": 9.0}, "cached_copies": 1},
     ]  # fmt: skip
+    recipes[2]["steps"] = 3
+    del recipes[2]["epochs"]  # 3 steps of 4 photos are 2 epochs of 7
     flags = ["--data", tmp_path / "data", "--recipe", "third", "--weights-dir", tmp_path / "weights"]
     done = run("-c", THIRD, recipes, *flags)
     assert done.returncode == 0, done.stderr
@@ -71,6 +73,7 @@ def test_a_third_recipe_is_one_more_block(tmp_path):
         assert info.recipe == "third" and all(info.settings[name] == settings[name] for name in settings
                                               if name != "augmentation")  # fmt: skip
         assert settings.get("augmentation", {}).items() <= info.settings.get("augmentation", {}).items()
+    assert info.settings["epochs"] == 2
     done = run("predict.py", tmp_path / "data" / "validation", "--weights", weights, "--json")
     assert done.returncode == 0 and len(done.stdout.splitlines()) == 4, done.stderr
 

@@ -58,6 +58,25 @@ def test_base_is_vgg16_of_plain_layers_with_the_imagenet_weights():
     assert use_winograd(vgg16(64)).predict_on_batch(images) == pytest.approx(expected, abs=1e-5)
 
 
+@pytest.mark.parametrize("classes", [2, 3])
+def test_the_improved_top_model_is_scikit_learns_logistic_regression(classes):
+    """Fitted by Keras to the end, with the penalty that part 2 computes from C, against scikit-learn's solver."""
+    linear_model = pytest.importorskip("sklearn.linear_model", reason="scikit-learn is in requirements-data.txt")
+    rng, count, strength = np.random.default_rng(0), 90, 0.02
+    labels = rng.integers(0, classes, count)
+    averages = np.float32(rng.gamma(0.5, 1, (count, 64)) + 0.8 * np.eye(classes, 64)[labels])
+    top = top_model((64,), classes, l2=1 / (2 * strength * count))
+    loss = "binary_crossentropy" if classes == 2 else "sparse_categorical_crossentropy"
+    top.compile(loss=loss, optimizer=keras.optimizers.Adam(0.01))
+    top.fit(averages, np.float32(labels), batch_size=count, epochs=400, verbose=0)
+    normalized = averages - averages.mean(1, keepdims=True)
+    normalized /= np.sqrt((normalized**2).mean(1, keepdims=True) + 1e-3)
+    expected = linear_model.LogisticRegression(C=strength, tol=1e-8, max_iter=9999).fit(normalized, labels)
+    found = top.predict(averages, verbose=0)
+    assert found == pytest.approx(expected.predict_proba(normalized)[:, 1 if classes == 2 else 0 :], abs=0.005)
+    assert found.std() > 0.05
+
+
 def test_features_of_a_known_picture():
     """A color ramp, the same everywhere: its features with the real ImageNet weights, stored when first computed."""
     x, y = np.meshgrid(np.linspace(0, 1, 150), np.linspace(0, 1, 150))
