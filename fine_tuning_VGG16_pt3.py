@@ -2,7 +2,7 @@
 
 Part 2 used VGG16 as it was. Here its trained top model is put back on VGG16, and both are trained further, VGG16 in its
 last block only: the first detect edges and textures, which cats share with everything on ImageNet. Two things protect
-VGG16's weights: the top model is trained already (a random one would send large gradients back), and small steps.
+VGG16's weights: the top model is trained already (a random one would send large gradients back), and steps are small.
 
     python fine_tuning_VGG16_pt3.py --data data                       after part 2 with the same flags
     python fine_tuning_VGG16_pt3.py --data data --recipe improved

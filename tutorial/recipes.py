@@ -28,6 +28,7 @@ LIMITS = {  # of settings that are not fractions, 0 to 1
     "epochs": (1, math.inf),
     "batch_size": (1, math.inf),
     "steps": (1, math.inf),
+    "C": (0, math.inf),
     "cached_copies": (0, math.inf),
     "image_size": (32, 1024),  # pixels
     "rotation_range": (0, 180),
