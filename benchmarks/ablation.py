@@ -60,7 +60,7 @@ CHANGES: dict[str, dict[int, dict[str, Row]]] = {  # of each recipe and part: wh
             "the original recipe's augmentation": (PLAIN, ""),
             "one cached copy": (["cached_copies=1"], ""),
             "half as many steps": (["steps=125"], ""),
-            "a third of the learning rate": (["learning_rate=0.00001"], ""),
+            "three times the learning rate": (["learning_rate=0.00003"], ""),
             "SGD with momentum": (["optimizer=sgd", "learning_rate=0.001", "momentum=0.9"], ""),
         },
     },

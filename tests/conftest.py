@@ -25,6 +25,7 @@ from PIL import Image
 PROJECT = Path(__file__).resolve().parent.parent
 SHARED = PROJECT.parent / "shared" / "datasets"
 MODELS = ["small_convnet", "bottleneck_fc_model", "fine_tuned_vgg16"]
+os.environ.pop("PYTHONUNBUFFERED", None)  # which a reader's shell does not have, and which changes what can be written
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # in the background, where a shell makes Ctrl-C be ignored
     signal.signal(signal.SIGINT, signal.default_int_handler)
 

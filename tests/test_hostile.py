@@ -6,6 +6,7 @@ import shutil
 import zipfile
 
 from conftest import MODELS, edited, run, run_part
+from tutorial import hdf5
 from tutorial.backend import keras
 from tutorial.cli import TutorialError, escape
 from tutorial.model_file import FILES, read_info
@@ -207,3 +208,10 @@ def test_large_images_take_little_more_memory_than_one():
         print(peak() - before)"""
     done = run("-c", code)
     assert done.returncode == 0 and int(done.stdout.split()[-1]) < 1e9, done.stdout + done.stderr
+
+
+def test_when_the_reading_process_fails_the_file_is_not_blamed(tmp_path, monkeypatch):
+    (tmp_path / "reader.py").write_text("import no_such_module")
+    monkeypatch.setattr(hdf5, "__file__", str(tmp_path / "reader.py"))
+    with pytest.raises(RuntimeError, match="no_such_module"):
+        hdf5.read_arrays(b"")

@@ -32,6 +32,8 @@ def read_arrays(content: bytes) -> dict[str, np.ndarray]:
         done = subprocess.run(command, input=content, capture_output=True, env=os.environ | alone, timeout=3 * SECONDS)
     except subprocess.TimeoutExpired:
         raise ValueError("reading it takes too long") from None
+    if done.stderr.startswith(b"Traceback"):  # it failed, not the file
+        raise RuntimeError(done.stderr.decode(errors="replace"))
     if done.returncode:
         lines = done.stderr.decode(errors="replace").strip().splitlines() if done.returncode > 0 else []
         raise ValueError(lines[-1] if lines else "HDF5's library cannot read it")
@@ -90,8 +92,9 @@ def _main() -> None:
     except Exception as error:  # h5py raises errors of many kinds
         sys.exit(" ".join(str(error).split()) or type(error).__name__)
     for name, array in arrays.items():
-        sys.stdout.buffer.write(json.dumps(name).encode() + b"\n")
-        np.lib.format.write_array(sys.stdout.buffer, array)
+        one = BytesIO()  # into a buffered pipe, NumPy cannot write
+        np.lib.format.write_array(one, array)
+        sys.stdout.buffer.write(json.dumps(name).encode() + b"\n" + one.getvalue())
 
 
 if __name__ == "__main__":

