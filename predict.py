@@ -4,6 +4,8 @@
     python predict.py photo.jpg --threshold 0.9     "not sure" where the probability is below 90%
     python predict.py photo.jpg --explain           and a heat map of the regions that support the prediction
     python predict.py photo.jpg folder --json       one JSON object a line, for other programs
+    python predict.py folder --csv table.csv        a table of all predictions
+    python predict.py folder --sort-into sorted     a copy of each photo in sorted/calico and so on, or sorted/not-sure
     python predict.py photo.jpg --imagenet          what VGG16 predicts as trained on ImageNet's 1,000 classes
 
 A weights file holds all that is needed: its network's settings, the preprocessing, the classes, the calibration.
@@ -11,14 +13,16 @@ A weights file holds all that is needed: its network's settings, the preprocessi
 
 import json
 import sys
+from contextlib import nullcontext
 from functools import cached_property
 from pathlib import Path
 
-from tutorial.cli import TutorialError, echo, escape, file_path, parser, probability, run
+from tutorial.cli import ProgressBar, TutorialError, echo, escape, file_path, parser, probability, run
 from tutorial.dataset import expand_folders
 from tutorial.imagenet_weights import ImageNetClassifier, imagenet_weights
 from tutorial.images import INFERENCE_BATCH, PhotoError, open_photo, read_many
 from tutorial.model_file import FILES, FIRST_COMMAND, WeightsFile
+from tutorial.prediction_files import NOT_SURE, check_class_folders, copy_photo, prediction_table
 from tutorial.recipes import DEFAULT, pretrained_dir, weights_dir
 
 MAX_PICTURE = 40  # photos in the picture that --save writes
@@ -32,7 +36,7 @@ def load_network(file: WeightsFile):  # noqa: ANN201  a keras.Model: Keras takes
     from fine_tuning_VGG16_pt1 import NETWORKS
     from fine_tuning_VGG16_pt2 import top_model
     from tutorial.backend import keras
-    from tutorial.vgg16 import use_winograd, without_frozen_blocks
+    from tutorial.vgg16 import without_frozen_blocks
 
     info, s = file.info, file.info.settings
     num_classes, size = len(info.class_names), info.image_size
@@ -45,7 +49,7 @@ def load_network(file: WeightsFile):  # noqa: ANN201  a keras.Model: Keras takes
             pooling, shape = s["pooling"] or None, (size, size, 3)
             base = keras.applications.VGG16(weights=weights, include_top=False, pooling=pooling, input_shape=shape)
             top = top_model(base.output_shape[1:], num_classes)
-            network = keras.Model(use_winograd(base).input, top(base.output))
+            network = keras.Model(base.input, top(base.output))
             saved = top if info.model == "bottleneck_fc_model" else network
             saved = without_frozen_blocks(network) if info.half_precision else saved
     except (KeyError, TypeError, ValueError):
@@ -68,9 +72,9 @@ class TrainedModel:
     @cached_property
     def network(self):  # noqa: ANN201  a keras.Model
         """The network, with its features as a second output."""
-        from tutorial.vgg16 import with_features
+        from tutorial.vgg16 import use_winograd, with_features
 
-        return with_features(load_network(self.file))
+        return with_features(use_winograd(load_network(self.file)))
 
     def predict(self, images):  # noqa: ANN201  NumPy arrays
         """Calibrated probabilities, float64 (n, classes), and whether each photo is out of distribution, bool (n,).
@@ -94,8 +98,9 @@ class TrainedModel:
             sure, outlier = best >= self.threshold, bool(outlier)
             text = f"{name} ({best:.1%})" if sure else f"not sure: {name}? ({best:.1%})"
             text += "; out of distribution: no training photo is like it" * outlier
-            known = {"class": name, "probability": best, "model": str(self.path), "sure": sure}
-            found.append((text, known | {"out_of_distribution": outlier}))
+            each = dict(zip(self.info.class_names, map(float, probabilities), strict=True))
+            known = {"class": name, "probability": best, "probabilities": each, "sure": sure}
+            found.append((text, known | {"out_of_distribution": outlier, "model": str(self.path)}))
         return found
 
 
@@ -120,49 +125,66 @@ def main() -> int:
     add("--save", type=file_path, metavar="PICTURE", help="write the photos with their predictions as a picture")
     add("--explain", action="store_true", default=None, help="with Grad-CAM heat maps (default file: explained.png)")
     add("--json", action="store_true", help="one JSON object a line on standard output, nothing else there")
+    add("--csv", type=file_path, metavar="TABLE", help="write the predictions as a table instead of printing them")
+    add("--sort-into", type=file_path, metavar="DIR", help="copy the photos into a folder there for each class")
     add("--imagenet", action="store_true", help="the best two of ImageNet's 1,000 classes (downloads 553 MB, once)")
     args = p.parse_args()
-    for flag in ("weights", "threshold", "explain"):
-        if args.imagenet and getattr(args, flag) is not None:
+    for flag in ("weights", "threshold", "explain", "csv", "sort-into"):
+        if args.imagenet and getattr(args, flag.replace("-", "_")) is not None:
             raise TutorialError(f"--{flag} is for the models that you train: leave it out, or leave out --imagenet.")
 
     # The model and the photos
     model = ImageNetClassifier() if args.imagenet else TrainedModel(args.weights or best_weights(), args.threshold)
-    photos, failed = expand_folders(args.photos)
+    photos = expand_folders(args.photos)
     if picture := args.save or (Path("explained.png") if args.explain else None):
         from tutorial.plots import Prediction, check_picture_name, save_predictions
 
         check_picture_name(picture, photos)
         from tutorial.gradcam import heat_map
+    if args.sort_into:
+        check_class_folders(args.sort_into, model.info.class_names)
     if not args.json:
         echo(f"model: {model.name}")
 
     # Predictions, a batch of photos at a time
-    shown = []
-    for start in range(0, len(photos), 4 * INFERENCE_BATCH):
-        batch = photos[start : start + 4 * INFERENCE_BATCH]
-        read = list(read_many(batch, model.image_size))
-        images = [image for image in read if not isinstance(image, PhotoError)]
-        described = iter(model.describe(images) if images else ())
-        for photo, image in zip(batch, read, strict=True):
-            failed |= isinstance(image, PhotoError)
-            text, known = ("", {"error": str(image)}) if isinstance(image, PhotoError) else next(described)
-            if args.json:
-                print(json.dumps({"photo": str(photo)} | known), flush=True)
-            elif text:
-                echo(f"{photo}: {text}")
-            else:
-                print(f"error: {escape(image)}", file=sys.stderr, flush=True)
-            if picture and text and len(shown) < MAX_PICTURE:
-                small = open_photo(photo)
-                small.thumbnail((600, 600))
-                regions = heat_map(model.network, model.info, image, known["class"]) if args.explain else None
-                shown.append(Prediction(small, text, photo.name, known.get("class", ""), regions))
+    shown, failed, progress = [], 0, ProgressBar("predicting", len(photos))
+    with prediction_table(args.csv, model.info.class_names) if args.csv else nullcontext() as add_row:
+        for start in range(0, len(photos), 4 * INFERENCE_BATCH):
+            batch = photos[start : start + 4 * INFERENCE_BATCH]
+            read = list(read_many(batch, model.image_size))
+            images = [image for image in read if not isinstance(image, PhotoError)]
+            described = iter(model.describe(images) if images else ())
+            for photo, image in zip(batch, read, strict=True):
+                bad = isinstance(image, PhotoError)
+                failed += bad
+                text, known = ("", {"error": str(image)}) if bad else next(described)
+                if add_row:
+                    add_row(photo, known)
+                if args.sort_into and not bad:
+                    sure = known["sure"] and not known["out_of_distribution"]
+                    copy_photo(photo, args.sort_into / (known["class"] if sure else NOT_SURE))
+                if args.json:
+                    print(json.dumps({"photo": str(photo)} | known), flush=True)
+                elif bad:
+                    print(f"error: {escape(image)}", file=sys.stderr, flush=True)
+                elif not (args.csv or args.sort_into):
+                    echo(f"{photo}: {text}")
+                if picture and not bad and len(shown) < MAX_PICTURE:
+                    small = open_photo(photo)
+                    small.thumbnail((600, 600))
+                    regions = heat_map(model.network, model.info, image, known["class"]) if args.explain else None
+                    shown.append(Prediction(small, text, photo.name, known.get("class", ""), regions))
+            progress.update(start + len(batch))
+    progress.close()
 
-    # The picture
+    # What was written
     if shown:
         save_predictions(shown, picture)
         print(escape(f"saved {picture}, with {len(shown)} of {len(photos)} photos"), file=sys.stderr)
+    for path in (args.csv, args.sort_into):
+        if path:
+            unread = f"; {failed} could not be read" * bool(failed)
+            print(escape(f"saved {path}, with {len(photos) - failed} photos{unread}"), file=sys.stderr)
     return 2 if failed else 0
 
 

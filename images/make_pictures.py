@@ -7,6 +7,7 @@
     python images/make_pictures.py prediction           the prediction of each model in --weights-dir for one photo
     python images/make_pictures.py mistakes             the mistakes of the model of --weights on drawn cats
     python images/make_pictures.py explanation          the heat map of that model for a photo
+    python images/make_pictures.py demo                 the page of tools/demo.py, with that photo (needs Chromium)
 
 The pictures show cats that the project draws, and Chelsea, a tabby whose photo Stefan van der Walt has released into
 the public domain (CC0). It is part of scikit-image's wheel, which is fetched, read as data and not installed; --photo
@@ -15,7 +16,9 @@ names another.
 
 import argparse
 import hashlib
+import io
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -27,8 +30,9 @@ from pathlib import Path
 import fine_tuning_VGG16_pt2 as part2
 import predict
 from drawing.drawn_cat import CLASSES, cat_number
-from page import FONT, WIDTH, check_suffix, plt, save_page
+from page import FONT, SHOWN, WIDTH, check_suffix, plt, save_page
 from tutorial.cli import PROJECT, TutorialError, echo, escape, file_path, parser, positive_int, project_path, run
+from tutorial.files import atomic_write
 from tutorial.imagenet_weights import SourceError, file_in_wheel
 from tutorial.images import RESAMPLING, open_photo, read_photo
 from tutorial.model_file import FILES, ModelInfo, read_info
@@ -43,6 +47,7 @@ cell = 170  # pixels of an augmented copy
 sheet_columns = 7  # copies across
 cats = 100  # drawn cats of each class
 mistakes_shown = (3, 4)  # rows and columns
+demo_port = 8899
 
 WHEEL, WHEEL_FILE = "scikit-image==0.25.2", "skimage/data/chelsea.png"
 SHA256 = "596aa1e7cb875eb79f437e310381d26b338a81c2da23439704a73c4651e8c4bb"  # of the file
@@ -236,6 +241,31 @@ def explanation(args: argparse.Namespace) -> None:
         run_predict(path, "--weights", weights, "--explain", "--save", args.save)
 
 
+def demo(args: argparse.Namespace) -> None:
+    """Draw the page of tools/demo.py with its answer to a photo."""
+    chromium = shutil.which("chromium") or shutil.which("google-chrome")
+    if not chromium:
+        raise TutorialError("Chromium is not installed: install it, or Google Chrome.")
+    from playwright.sync_api import sync_playwright
+
+    with photo_or_chelsea(args.photo) as photo:
+        command = [sys.executable, "tools/demo.py", "--no-browser", "--port", str(demo_port), "--example", photo]
+        with subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE, text=True) as server:
+            while "Ctrl-C" not in (line := server.stdout.readline()):
+                if not line:
+                    raise TutorialError("tools/demo.py did not start, see above.")
+            with sync_playwright() as running:
+                browser = running.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
+                page = browser.new_page(viewport={"width": SHOWN, "height": 600}, device_scale_factor=1.5)
+                page.goto(f"http://127.0.0.1:{demo_port}")
+                page.click("#example")
+                page.get_by_text("Grad-CAM").first.wait_for(timeout=120_000)
+                shot = page.screenshot(full_page=True)
+            server.terminate()
+    with atomic_write(args.save) as temporary:
+        Image.open(io.BytesIO(shot)).convert("RGB").save(temporary, quality=80)
+
+
 def parse() -> argparse.Namespace:
     """The command line."""
     p = parser(__doc__)
@@ -269,6 +299,7 @@ def parse() -> argparse.Namespace:
         (prediction, ".jpg", "--photo", "--weights-dir"),
         (mistakes, ".jpg", "--weights", "--cats"),
         (explanation, ".jpg", "--photo", "--weights"),
+        (demo, ".jpg", "--photo"),
     ):
         one = choices.add_parser(make.__name__, help=make.__doc__, description=make.__doc__, allow_abbrev=False)
         for flag in taken:

@@ -359,7 +359,10 @@ def test_the_network_cannot_be_downloaded(place, web_server, served, page, why):
     assert why in line and web_server.requests[-1] == f"/{NETWORK}"
 
 
-@pytest.mark.parametrize("flags", [("--weights", "model.weights.h5"), ("--threshold", "0"), ("--explain",)])
+@pytest.mark.parametrize(
+    "flags",
+    [("--weights", "model.weights.h5"), ("--threshold", "0"), ("--explain",), ("--csv", "a"), ("--sort-into", "b")],
+)
 def test_flags_of_the_trained_models_are_refused(sentence, flags):
     line = sentence(run("predict.py", "photo.jpg", "--imagenet", *flags))
     assert flags[0] in line and "--imagenet" in line

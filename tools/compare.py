@@ -6,6 +6,7 @@ python tools/compare.py folder --save picture.png      for the first photo in a 
 """
 
 import sys
+from pathlib import Path
 
 from predict import TrainedModel
 from tutorial.cli import TutorialError, echo, file_path, parser, run
@@ -17,19 +18,33 @@ from tutorial.recipes import DEFAULT, pretrained_dir, weights_dir
 ROW = "{:20}  {:8}  {:>6}  {:>11}  {:>7}  {:>10}  {:>6}  {:>7}  {}"
 
 
+def own_folders() -> list[Path]:
+    """The folders in which the parts save models: ``weights/`` and the recipes' folders in it."""
+    own = weights_dir(DEFAULT)
+    return [own, *sorted(set(own.glob("*/")) - {pretrained_dir()})]
+
+
+def trained_models(folders: list[Path]) -> list[Path]:
+    """The weights files in the folders, in the order of the parts.
+
+    Raises:
+        TutorialError: there is none.
+    """
+    found = [path for folder in folders for name, _ in FILES.values() if (path := folder / name).exists()]
+    if not found:
+        raise TutorialError(f"there is no trained model in {folders[0]}: run the parts first.")
+    return found
+
+
 def main() -> None:
     """Print the table."""
     p = parser(__doc__)
     p.add_argument("photo", nargs="?", type=file_path, metavar="PHOTO", help="a photo for each model, or its folder")
-    own = weights_dir(DEFAULT)
-    text = f"folder of weights files (default: {own} and the recipes' folders in it)"
+    text = f"folder of weights files (default: {weights_dir(DEFAULT)} and the recipes' folders in it)"
     p.add_argument("--weights-dir", type=file_path, metavar="DIR", help=text)
     p.add_argument("--save", type=file_path, metavar="PICTURE", help="write the predictions as a picture")
     args = p.parse_args()
-    folders = [args.weights_dir] if args.weights_dir else [own, *sorted(set(own.glob("*/")) - {pretrained_dir()})]
-    found = [path for folder in folders for name, _ in FILES.values() if (path := folder / name).exists()]
-    if not found:
-        raise TutorialError(f"there is no trained model in {folders[0]}: run the parts first.")
+    found = trained_models([args.weights_dir] if args.weights_dir else own_folders())
     # A photo that cannot be read, or would be overwritten, gets its sentence before the table
     path = next(iter(find_photos(args.photo).photos), args.photo) if args.photo else None
     if args.save:

@@ -29,7 +29,6 @@ from tutorial.plots import draw_curves, draw_reliability, read_history
 from tutorial.recipes import DEFAULT, weights_dir
 
 import numpy as np
-from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
@@ -215,11 +214,9 @@ def _confusion(runs: list[Run], together: str) -> str:
 
 def _heat_map(model: TrainedModel, path: Path, named: str, photo: Image.Image) -> Image.Image:
     """A photo under Grad-CAM's heat map for a class."""
-    from tutorial.gradcam import heat_map  # TensorFlow takes seconds to load
+    from tutorial.gradcam import heat_map, overlay  # TensorFlow takes seconds to load
 
-    regions = heat_map(model.network, model.info, read_photo(path, model.image_size), named)
-    colors = Image.fromarray(np.uint8(255 * colormaps["plasma"](regions)[..., :3]))
-    return Image.blend(photo, colors.resize(photo.size, Image.Resampling.BILINEAR), 0.5)
+    return overlay(photo, heat_map(model.network, model.info, read_photo(path, model.image_size), named))
 
 
 def _mistakes(runs: list[Run], kind: str) -> str:

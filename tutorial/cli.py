@@ -166,7 +166,8 @@ def duration(seconds: float) -> str:
 
 
 class ProgressBar:
-    """A progress bar with the time left, for what takes longer than a second; none where the output is a file.
+    """A progress bar with the time left, for what takes longer than a second; none where the output is a file, or while
+    there is another.
 
     Args:
         description: what is counted.
@@ -178,7 +179,7 @@ class ProgressBar:
 
     def __init__(self, description: str, total: int, done: int = 0) -> None:
         self.bar, self.shown = None, time.monotonic() + 0.75
-        if sys.stdout.isatty():
+        if sys.stdout.isatty() and not (ProgressBar.current and ProgressBar.current.bar):
             from rich import progress, table
 
             last = table.Column(no_wrap=True, ratio=1)  # cut off where the terminal is narrow

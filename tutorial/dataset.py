@@ -58,12 +58,12 @@ class Found:
     """The files below a folder."""
 
     photos: list[Path]
-    left_out: Counter[str] = field(default_factory=Counter)  # photos that cannot be used: "HEIC photos", ...
+    left_out: list[tuple[Path, str]] = field(default_factory=list)  # photos that cannot be used: "HEIC photos", ...
     others: list[str] = field(default_factory=list)  # names of files that are no photos
 
     def report(self, folder: Path) -> str:
         """What is not used, in one line; "" if all is."""
-        parts = [f"{count} {kind}" for kind, count in self.left_out.items()]
+        parts = [f"{count} {kind}" for kind, count in Counter(kind for _, kind in self.left_out).items()]
         if self.others:
             parts.append(f"not photos: {len(self.others)} ({some(self.others)})")
         return f"left out in {folder}: {'; '.join(parts)}" if parts else ""
@@ -95,26 +95,25 @@ def find_photos(folder: Path) -> Found:
             if os.path.splitext(name)[1].lower() in SUFFIXES:
                 found.photos.append(path)
             elif not os.path.exists(path):
-                found.left_out["broken links"] += 1
+                found.left_out.append((path, "broken links"))
             elif os.path.isfile(path):
                 kind = _kind(path)
                 if kind in REMEDY:
-                    found.left_out[f"{kind} photos ({REMEDY[kind]})"] += 1
+                    found.left_out.append((path, f"{kind} photos ({REMEDY[kind]})"))
                 else:
                     (found.photos.append(path) if kind else found.others.append(name))
     return found
 
 
-def expand_folders(paths: list[Path]) -> tuple[list[Path], bool]:
-    """Files and folders as photos, and whether photos in the folders cannot be used: standard error has which."""
-    photos, unusable = [], False
+def expand_folders(paths: list[Path]) -> list[Path]:
+    """Files and folders as photos, those that cannot be read too; standard error has the files that are no photos."""
+    photos = []
     for path in paths:
         found = find_photos(path)
-        photos += found.photos or [path]
-        unusable |= bool(found.left_out)
-        if line := found.report(path):
-            print(escape(line), file=sys.stderr)
-    return photos, unusable
+        photos += [*found.photos, *(photo for photo, _ in found.left_out)] or [path]
+        if found.others:
+            print(escape(Found([], others=found.others).report(path)), file=sys.stderr)
+    return photos
 
 
 def _is_visible(name: str) -> bool:
@@ -194,7 +193,7 @@ def _find_split(data: Path, split: str) -> Photos:
             raise TutorialError(f"{path} has no photos in it: add some, at least one for each class.")
         paths += found.photos
         labels += [float(label)] * len(found.photos)
-        unusable += found.left_out.total()
+        unusable += len(found.left_out)
     return Photos(folder, tuple(classes), paths, np.array(labels, np.float32), unusable=unusable, left_out=left_out)
 
 

@@ -13,6 +13,7 @@ from tutorial.cli import TutorialError
 from tutorial.dataset import find_photos
 from tutorial.files import atomic_write
 from tutorial.images import PhotoError, open_photo
+from tutorial.prediction_files import no_formula
 
 from PIL import Image
 
@@ -38,8 +39,7 @@ class FoundPhoto:
 
 def _plain(text: str) -> str:
     """Text for one cell: one line, not too long, no control characters, and no formula that a spreadsheet would run."""
-    text = " ".join("".join(c if c.isprintable() else " " for c in text).split())
-    return (f"'{text}" if text[:1] in ("=", "+", "-", "@") else text)[:LONGEST]
+    return no_formula(" ".join("".join(c if c.isprintable() else " " for c in text).split()))[:LONGEST]
 
 
 class Table:

@@ -1,0 +1,153 @@
+"""predict.py on many photos: the table, the sorted copies, the progress bar, Ctrl-C."""
+
+import csv
+import json
+import os
+import re
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+import time
+from contextlib import suppress
+
+from conftest import PROJECT, edited, run
+from test_process import posix
+
+import pytest
+from PIL import Image
+
+
+def rows(path) -> list[dict[str, str]]:
+    with open(path, newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture
+def convnet(trained):
+    return "--weights", trained.weights / "small_convnet.weights.h5"
+
+
+@pytest.fixture
+def many(trained, tmp_path):
+    """Links to photos, more than the progress bar needs and than can be predicted in a moment."""
+    photos = sorted((trained.data / "validation").rglob("*.jpg"))
+    (tmp_path / "many").mkdir()
+    for i in range(3000):
+        os.link(photos[i % len(photos)], tmp_path / "many" / f"{i:04}.jpg")
+    return tmp_path / "many"
+
+
+def test_the_table_has_what_json_has_and_what_cannot_be_read(trained, convnet, tmp_path):
+    folder = tmp_path / "photos"
+    shutil.copytree(trained.data / "validation", folder)
+    (folder / "=1+1.jpg").write_text("no photo")
+    (folder / "notes.txt").write_text("no photo, and not called one")
+    if os.name == "posix":
+        (folder / "gone.jpg").symlink_to("nowhere.jpg")
+        (folder / "gone").symlink_to("nowhere")
+    done = run("predict.py", ".", *convnet, "--csv", tmp_path / "a.csv", "--json", folder=folder)
+    assert done.returncode == 2, done.stderr
+    done_again = run(PROJECT / "predict.py", "=1+1.jpg", *convnet, "--csv", "b.csv", folder=folder)
+    assert done_again.returncode == 2 and rows(folder / "b.csv")[0]["photo"] == "'=1+1.jpg"
+    printed, table = [json.loads(line) for line in done.stdout.splitlines()], rows(tmp_path / "a.csv")
+    assert len(printed) == len(table) == 18 + 2 * (os.name == "posix")
+    for one, row in zip(printed, table, strict=True):
+        assert row["photo"] == one["photo"] and "notes.txt" not in row["photo"]
+        if "error" in one:
+            assert row["error"] == one["error"] and row["class"] == row["probability"] == row["sure"] == ""
+            continue
+        assert row["class"] == one["class"] and float(row["probability"]) == one["probability"]
+        for name in ("calico", "tabby"):
+            assert float(row[f"probability of {name}"]) == one["probabilities"][name]
+        assert sum(one["probabilities"].values()) == pytest.approx(1)
+        assert (row["sure"], row["out_of_distribution"]) == (str(one["sure"]), str(one["out_of_distribution"]))
+    errors = [one["error"] for one in printed if "error" in one]
+    assert len(errors) == 1 + 2 * (os.name == "posix") and "=1+1.jpg is not a photo" in errors[0]
+    assert "not photos: 1 (notes.txt)" in done.stderr
+
+
+def test_photos_are_sorted_and_nothing_is_overwritten(trained, convnet, tmp_path):
+    given, there = tmp_path / "given", tmp_path / "sorted"
+    for folder in ("one", "two"):
+        shutil.copytree(trained.data / "validation" / "tabby", given / folder)
+    Image.effect_noise((90, 60), 50).convert("RGB").save(given / "two" / "tabby0.jpg")  # another photo of that name
+    (given / "two" / "broken.jpg").write_text("no photo")
+    flags = ["predict.py", given, *convnet, "--threshold"]
+    classes = [json.loads(line).get("class") for line in run(*flags, 0, "--json").stdout.splitlines()]
+    for _ in range(2):  # the second time finds that all is there
+        done = run(*flags, 0, "--sort-into", there)
+        assert done.returncode == 2 and "with 10 photos; 1 could not be read" in done.stderr
+        sorted_photos = sorted(path for path in there.rglob("*") if path.is_file())
+        assert len(sorted_photos) == 6  # five, of which the second folder has the same, and the other tabby0.jpg
+        assert {path.parent.name for path in sorted_photos} == set(classes) - {None}
+    contents = {path.read_bytes() for path in sorted_photos}
+    assert contents == {path.read_bytes() for path in given.rglob("tabby*.jpg")}
+    first = given / "one" / "tabby1.jpg"
+    [copied] = there.glob("*/tabby1.jpg")
+    assert copied.stat().st_mtime == pytest.approx(first.stat().st_mtime, abs=0.01)
+    copied.write_text("edited")
+    assert first.read_bytes() in contents  # a copy, and not the photo itself
+    assert run(*flags, 1, "--sort-into", tmp_path / "unsure").returncode == 2
+    assert {path.name for path in (tmp_path / "unsure").iterdir()} == {"not-sure"}
+
+
+def test_a_class_name_cannot_lead_out_of_the_folder(trained, tmp_path, sentence):
+    weights = tmp_path / "small_convnet.weights.h5"
+    shutil.copy(trained.weights / weights.name, weights)
+    with edited(weights) as (info, _):
+        info["class_names"] = ["../../escaped", "tabby"]
+    flags = "--weights", weights, "--sort-into", tmp_path / "there" / "deep"
+    assert "leave out --sort-into" in sentence(run("predict.py", trained.data / "validation", *flags))
+    assert not (tmp_path / "there").exists()
+
+
+@posix
+def test_ctrl_c_keeps_the_rows_and_copies_so_far(many, convnet, tmp_path):
+    table, there = tmp_path / "table.csv", tmp_path / "sorted"
+    command = [sys.executable, "predict.py", many, *convnet, "--csv", table, "--sort-into", there]
+    process = subprocess.Popen(command, cwd=PROJECT, stderr=subprocess.PIPE, text=True)
+    while not list(there.glob("*/0031.jpg")):  # of the first batch
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, printed = process.communicate(timeout=60)
+    assert process.returncode == 130 and printed.endswith("stopped.\n") and "Traceback" not in printed
+    found = rows(table)
+    assert 32 <= len(found) < 3000 and all(row["sure"] for row in found)
+    copies = [path.name for path in there.glob("*/*.jpg") if re.fullmatch(r"\d{4}.jpg", path.name)]
+    assert {row["photo"].rsplit("/", 1)[1] for row in found} >= set(copies)
+
+
+@posix
+def test_many_photos_have_a_progress_bar_in_a_terminal(many, convnet, tmp_path):
+    import fcntl
+    import pty
+    import termios
+
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    env = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "NO_COLOR")} | {"TERM": "xterm"}
+    command = [sys.executable, "predict.py", many, *convnet, "--csv", tmp_path / "table.csv"]
+    process = subprocess.Popen(command, cwd=PROJECT, env=env, stdout=theirs, stderr=theirs)
+    os.close(theirs)
+    written = b""
+    with suppress(OSError):  # the terminal is closed
+        while piece := os.read(ours, 65536):
+            written += piece
+    os.close(ours)
+    assert process.wait(20) == 0
+    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", written.decode())
+    assert len(set(re.findall(r"(\d+)/3000", text))) > 3 and "left: predicting" in text
+    assert f"saved {tmp_path / 'table.csv'}, with 3000 photos" in text
+    assert len(rows(tmp_path / "table.csv")) == 3000
+
+
+def test_a_table_that_cannot_be_written_is_one_sentence(trained, convnet, tmp_path, sentence):
+    (tmp_path / "file").write_text("")
+    photo = trained.data / "validation" / "tabby" / "tabby0.jpg"
+    line = sentence(run("predict.py", photo, *convnet, "--csv", tmp_path / "file" / "table.csv"))
+    assert "table.csv could not be written" in line
+    line = sentence(run("predict.py", photo, *convnet, "--sort-into", tmp_path / "file"))
+    assert "could not be" in line and str(tmp_path / "file") in line

@@ -1,0 +1,88 @@
+"""What predict.py leaves about many photos: a table, and copies of the photos in a folder for each class."""
+
+import csv
+import filecmp
+import itertools
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tutorial.cli import TutorialError, escape
+from tutorial.files import atomic_write
+
+NOT_SURE = "not-sure"  # folder of the photos whose class is not sure, or that are out of distribution
+COLUMNS = ["photo", "class", "probability", "sure", "out_of_distribution", "error"]
+
+
+def no_formula(text: str) -> str:
+    """Text for a cell of a CSV file, with a quote before what a spreadsheet would run as a formula."""
+    return f"'{text}" if text[:1] in ("=", "+", "-", "@") else text
+
+
+@contextmanager
+def prediction_table(path: Path, class_names: list[str]) -> Iterator[Callable[[Path, dict], None]]:
+    """Write a CSV file, whole: a row for each photo, a column for the probability of each class.
+
+    Yields a function that adds the row of a photo from its predictions by name, as ``--json`` prints them. If the work
+    is interrupted, the file has the rows so far.
+
+    Raises:
+        TutorialError: the file cannot be written.
+    """
+    stopped = None
+    with atomic_write(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow([*COLUMNS[:3], *(no_formula(f"probability of {name}") for name in class_names), *COLUMNS[3:]])
+
+        def add(photo: Path, known: dict) -> None:
+            first, *others = [known.get(name, "") for name in COLUMNS[1:]]
+            probability, *others = others
+            each = [known.get("probabilities", {}).get(name, "") for name in class_names]
+            cells = [photo, first, probability, *each, *others]
+            writer.writerow([no_formula(escape(cell)) if isinstance(cell, str | Path) else cell for cell in cells])
+
+        try:
+            yield add
+        except OSError:
+            raise
+        except BaseException as error:  # Ctrl-C, too
+            stopped = error
+    if stopped:
+        raise stopped
+
+
+def check_class_folders(folder: Path, class_names: list[str]) -> None:
+    """Refuse names of classes that would lead out of the folder: they come from a weights file.
+
+    Raises:
+        TutorialError: it names the class.
+    """
+    for name in class_names:
+        if name in (".", "..") or set(name) & set("/\\:"):
+            raise TutorialError(f"{folder} cannot have a folder for the class {name!r}: leave out --sort-into.")
+
+
+def copy_photo(photo: Path, folder: Path) -> None:
+    """Copy a photo into a folder, which is made where it is missing. No file is overwritten.
+
+    Where the folder has another photo of its name, the copy gets a number; where it has this one, there is none.
+
+    Raises:
+        TutorialError: it cannot be copied.
+    """
+    target = folder / photo.name
+    try:
+        for number in itertools.count(2):
+            if not target.exists():
+                break
+            if filecmp.cmp(photo, target, shallow=False):
+                return
+            target = folder / f"{photo.stem}-{number}{photo.suffix}"
+        with atomic_write(target) as temporary:
+            shutil.copyfile(photo, temporary)
+            times = photo.stat()
+            os.utime(temporary, ns=(times.st_atime_ns, times.st_mtime_ns))
+    except OSError as error:
+        raise TutorialError(f"{photo} could not be copied to {folder} ({error.strerror or error}).") from None
