@@ -47,7 +47,7 @@ def test_the_table_has_what_json_has_and_what_cannot_be_read(trained, convnet, t
     if os.name == "posix":
         (folder / "gone.jpg").symlink_to("nowhere.jpg")
         (folder / "gone").symlink_to("nowhere")
-    done = run("predict.py", ".", *convnet, "--csv", tmp_path / "a.csv", "--json", folder=folder)
+    done = run(PROJECT / "predict.py", ".", *convnet, "--csv", tmp_path / "a.csv", "--json", folder=folder)
     assert done.returncode == 2, done.stderr
     done_again = run(PROJECT / "predict.py", "=1+1.jpg", *convnet, "--csv", "b.csv", folder=folder)
     assert done_again.returncode == 2 and rows(folder / "b.csv")[0]["photo"] == "'=1+1.jpg"
