@@ -30,9 +30,8 @@ from pathlib import Path
 import fine_tuning_VGG16_pt2 as part2
 import predict
 from drawing.drawn_cat import CLASSES, cat_number
-from page import FONT, SHOWN, WIDTH, check_suffix, plt, save_page
+from page import FONT, WIDTH, check_suffix, plt, save_page, save_picture
 from tutorial.cli import PROJECT, TutorialError, echo, escape, file_path, parser, positive_int, project_path, run
-from tutorial.files import atomic_write
 from tutorial.imagenet_weights import SourceError, file_in_wheel
 from tutorial.images import RESAMPLING, open_photo, read_photo
 from tutorial.model_file import FILES, ModelInfo, read_info
@@ -256,14 +255,13 @@ def demo(args: argparse.Namespace) -> None:
                     raise TutorialError("tools/demo.py did not start, see above.")
             with sync_playwright() as running:
                 browser = running.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
-                page = browser.new_page(viewport={"width": SHOWN, "height": 600}, device_scale_factor=1.5)
+                page = browser.new_page(viewport={"width": 1060, "height": 500})
                 page.goto(f"http://127.0.0.1:{demo_port}")
                 page.click("#example")
                 page.get_by_text("Grad-CAM").first.wait_for(timeout=120_000)
                 shot = page.screenshot(full_page=True)
             server.terminate()
-    with atomic_write(args.save) as temporary:
-        Image.open(io.BytesIO(shot)).convert("RGB").save(temporary, quality=80)
+    save_picture(Image.open(io.BytesIO(shot)).convert("RGB"), args.save)
 
 
 def parse() -> argparse.Namespace:

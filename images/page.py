@@ -38,16 +38,20 @@ def check_suffix(path: Path) -> None:
 
 
 def save_page(figure: plt.Figure, path: Path) -> None:
-    """Save a figure on white, nothing in it transparent, in at most MOST bytes.
+    """Save a figure on white, nothing in it transparent; see :func:`save_picture`."""
+    drawn = io.BytesIO()
+    figure.savefig(drawn, dpi=96 * SAVING[path.suffix.lower()][0], facecolor="white", format="png")
+    plt.close(figure)
+    save_picture(Image.open(drawn).convert("RGB"), path)
+
+
+def save_picture(picture: Image.Image, path: Path) -> None:
+    """Save a picture, RGB, in at most MOST bytes.
 
     Raises:
         TutorialError: it does not fit into them, or the folder cannot be written to.
     """
-    sharpness, attempts = SAVING[path.suffix.lower()]
-    drawn = io.BytesIO()
-    figure.savefig(drawn, dpi=96 * sharpness, facecolor="white", format="png")
-    plt.close(figure)
-    picture = Image.open(drawn).convert("RGB")
+    attempts = SAVING[path.suffix.lower()][1]
     if path.suffix.lower() == ".png":  # a chart has few colors
         picture = picture.quantize(256, dither=Image.Dither.NONE)
     for options in attempts:

@@ -49,17 +49,18 @@ PAGE = """<!doctype html>
 """
 STYLE = """
 :root { color-scheme: light dark; --bar: #1f77b4; --rule: #8886; }
-body { margin: 0 auto; max-width: 60rem; padding: 1rem; font: 16px/1.5 system-ui, sans-serif; overflow-wrap: anywhere; }
-#drop { display: block; padding: 2.5rem 1rem; border: 2px dashed var(--rule); border-radius: .5rem; text-align: center;
+body { margin: 0 auto; max-width: 66rem; padding: 1rem; font: 16px/1.5 system-ui, sans-serif; overflow-wrap: anywhere; }
+#drop { display: block; padding: 1.7rem 1rem; border: 2px dashed var(--rule); border-radius: .5rem; text-align: center;
   cursor: pointer; }
 #drop.over, #drop:focus-within { border-color: var(--bar); }
 #file { position: absolute; opacity: 0; width: 1px; }
 button { font: inherit; padding: .4rem .8rem; }
 img, video { max-width: 100%; height: auto; border-radius: .3rem; }
-section { border-top: 1px solid var(--rule); margin-top: 1rem; display: grid; gap: 0 1rem;
-  grid-template-columns: repeat(auto-fit, minmax(min(100%, 18rem), 1fr)); }
-h2 { font-size: 1.2rem; margin: .6rem 0 .2rem; }
-figure { margin: .8rem 0; }
+#answer { display: grid; gap: 1rem 1.5rem; grid-template-columns: repeat(auto-fit, minmax(min(100%, 17rem), 1fr)); }
+#drop, #answer { margin-top: 1rem; }
+h1, #classes { margin: 0 0 .5rem; }
+h2 { font-size: 1.2rem; margin: 0 0 .2rem; }
+figure { margin: .6rem 0; }
 figcaption, small { font-size: .85rem; opacity: .75; }
 meter { width: 100%; }
 """
@@ -95,16 +96,16 @@ async function ask(request) {
   if (answer.error) return;
   picture(show('answer'), answer.photo, answer.name);
   for (const model of answer.models) {
-    const section = add(show('answer'), 'section'), words = add(section, 'div');
-    add(words, 'h2', model.text);
-    add(words, 'small', model.model);
+    const section = add(show('answer'), 'section');
+    add(section, 'h2', model.text);
     for (const [name, probability] of Object.entries(model.probabilities)) {
-      add(words, 'div', `${name}: ${(100 * probability).toFixed(1)}%`);
-      const meter = add(words, 'meter');
+      add(section, 'div', `${name}: ${(100 * probability).toFixed(1)}%`);
+      const meter = add(section, 'meter');
       meter.value = probability;
       meter.setAttribute('aria-label', name);
     }
     picture(section, model.heat_map, `Grad-CAM: the regions that support ${model.class}`);
+    add(section, 'small', model.model);
   }
 }
 
