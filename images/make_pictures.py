@@ -255,7 +255,7 @@ def demo(args: argparse.Namespace) -> None:
                     raise TutorialError("tools/demo.py did not start, see above.")
             with sync_playwright() as running:
                 browser = running.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
-                page = browser.new_page(viewport={"width": 1060, "height": 500})
+                page = browser.new_page(viewport={"width": 1080, "height": 500})
                 page.goto(f"http://127.0.0.1:{demo_port}")
                 page.click("#example")
                 page.get_by_text("Grad-CAM").first.wait_for(timeout=120_000)
