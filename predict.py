@@ -115,6 +115,24 @@ def best_weights() -> Path:
     raise TutorialError(f"there is no trained model in {own}: run {FIRST_COMMAND}, or name one with --weights.")
 
 
+def predictions(model, photos: list[Path]):  # noqa: ANN201  an iterator
+    """For each photo its pixels, uint8 (size, size, 3), and its prediction in words and as JSON.
+
+    Where it cannot be read, the words and the JSON are the error. Photos are read and predicted a batch at a time.
+    """
+    progress = ProgressBar("predicting", len(photos))
+    for start in range(0, len(photos), 4 * INFERENCE_BATCH):
+        batch = photos[start : start + 4 * INFERENCE_BATCH]
+        read = list(read_many(batch, model.image_size))
+        images = [image for image in read if not isinstance(image, PhotoError)]
+        described = iter(model.describe(images) if images else ())
+        for photo, image in zip(batch, read, strict=True):
+            bad = isinstance(image, PhotoError)
+            yield photo, image, *((str(image), {"error": str(image)}) if bad else next(described))
+        progress.update(start + len(batch))
+    progress.close()
+
+
 def main() -> int:
     """Predict every photo; the exit status is 2 if one of them could not be read."""
     p = parser(__doc__)
@@ -146,36 +164,28 @@ def main() -> int:
     if not args.json:
         echo(f"model: {model.name}")
 
-    # Predictions, a batch of photos at a time
-    shown, failed, progress = [], 0, ProgressBar("predicting", len(photos))
+    # Predictions
+    shown, failed = [], 0
     with prediction_table(args.csv, model.info.class_names) if args.csv else nullcontext() as add_row:
-        for start in range(0, len(photos), 4 * INFERENCE_BATCH):
-            batch = photos[start : start + 4 * INFERENCE_BATCH]
-            read = list(read_many(batch, model.image_size))
-            images = [image for image in read if not isinstance(image, PhotoError)]
-            described = iter(model.describe(images) if images else ())
-            for photo, image in zip(batch, read, strict=True):
-                bad = isinstance(image, PhotoError)
-                failed += bad
-                text, known = ("", {"error": str(image)}) if bad else next(described)
-                if add_row:
-                    add_row(photo, known)
-                if args.sort_into and not bad:
-                    sure = known["sure"] and not known["out_of_distribution"]
-                    copy_photo(photo, args.sort_into / (known["class"] if sure else NOT_SURE))
-                if args.json:
-                    print(json.dumps({"photo": str(photo)} | known), flush=True)
-                elif bad:
-                    print(f"error: {escape(image)}", file=sys.stderr, flush=True)
-                elif not (args.csv or args.sort_into):
-                    echo(f"{photo}: {text}")
-                if picture and not bad and len(shown) < MAX_PICTURE:
-                    small = open_photo(photo)
-                    small.thumbnail((600, 600))
-                    regions = heat_map(model.network, model.info, image, known["class"]) if args.explain else None
-                    shown.append(Prediction(small, text, photo.name, known.get("class", ""), regions))
-            progress.update(start + len(batch))
-    progress.close()
+        for photo, image, text, known in predictions(model, photos):
+            bad = "error" in known
+            failed += bad
+            if add_row:
+                add_row(photo, known)
+            if args.sort_into and not bad:
+                sure = known["sure"] and not known["out_of_distribution"]
+                copy_photo(photo, args.sort_into / (known["class"] if sure else NOT_SURE))
+            if args.json:
+                print(json.dumps({"photo": str(photo)} | known), flush=True)
+            elif bad:
+                print(f"error: {escape(text)}", file=sys.stderr, flush=True)
+            elif not (args.csv or args.sort_into):
+                echo(f"{photo}: {text}")
+            if picture and not bad and len(shown) < MAX_PICTURE:
+                small = open_photo(photo)
+                small.thumbnail((600, 600))
+                regions = heat_map(model.network, model.info, image, known["class"]) if args.explain else None
+                shown.append(Prediction(small, text, photo.name, known.get("class", ""), regions))
 
     # What was written
     if shown:

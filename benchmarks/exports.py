@@ -109,8 +109,8 @@ def main() -> None:
         "",
         f"{len(photos)} drawn cats of {shapes} pixels, decoded before, one at a time. "
         "ms: median, and the 10th and 90th percentile, resizing included. Difference: of the probabilities from "
-        "predict.py's. Larger ones come from a pixel that is rounded otherwise when the photo is resized. Keras writes the "
-        "variables of a SavedModel twice.",
+        "predict.py's. Larger ones come from a pixel that is rounded otherwise when the photo is resized. Keras writes "
+        "the variables of a SavedModel twice.",
     ]
     write_section(TABLE, HEADING, weights.name, lines)
 

@@ -141,10 +141,11 @@ def save_predictions(predictions: list[Prediction], path: Path) -> None:
             panels.append((one.photo, "", f"Grad-CAM heat map for {_shorten(one.class_name)}", one.heat_map))
     columns = min(4, len(panels))
     rows = -(-len(panels) // columns)
-    titles = ["\n".join(textwrap.wrap(above, 28)) for _, above, _, _ in panels]
-    lines = 1 + max(title.count("\n") for title in titles)
+    lines = [above.replace("%), ", "%)\n").splitlines() for _, above, _, _ in panels]  # a line for each of two classes
+    titles = ["\n".join("\n".join(textwrap.wrap(line, 28)) for line in above) for above in lines]
+    high = 1 + max(title.count("\n") for title in titles)
     width, shape = max(3, 4 / columns), max(min(1, photo.height / photo.width) for photo, *_ in panels)
-    size = columns * width, rows * (0.65 + 0.25 * lines + (width - 0.3) * shape)
+    size = columns * width, rows * (0.65 + 0.25 * high + (width - 0.3) * shape)
     spacing = ConstrainedLayoutEngine(h_pad=0.1)  # inches of white above and below each
     figure = Figure(size, layout=spacing)
     axes = figure.subplots(rows, columns, squeeze=False)
