@@ -4,14 +4,16 @@ import csv
 import http.server
 import json
 import os
+import re
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 import threading
 import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
@@ -56,6 +58,29 @@ def run(
         check=False,
         **limits,
     )
+
+
+def in_terminal(command: list[object], columns: int) -> tuple[int, str]:
+    """Run a command in a terminal of so many columns: its exit status, and all that it wrote, escape sequences too."""
+    import fcntl
+    import pty
+    import termios
+
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    env = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "NO_COLOR")} | {"TERM": "xterm"}
+    process = subprocess.Popen(command, cwd=PROJECT, env=env, stdout=theirs, stderr=theirs)
+    os.close(theirs)
+    written = b""
+    with suppress(OSError):  # the terminal is closed
+        while piece := os.read(ours, 65536):
+            written += piece
+    os.close(ours)
+    return process.wait(20), written.decode()
+
+
+def without_escapes(text: str) -> str:
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text)
 
 
 def draw(folder: Path, **counts: int) -> None:

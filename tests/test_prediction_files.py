@@ -6,13 +6,11 @@ import os
 import re
 import shutil
 import signal
-import struct
 import subprocess
 import sys
 import time
-from contextlib import suppress
 
-from conftest import PROJECT, edited, run
+from conftest import PROJECT, edited, in_terminal, run, without_escapes
 from test_process import posix
 
 import pytest
@@ -125,23 +123,10 @@ def test_ctrl_c_keeps_the_rows_and_copies_so_far(many, convnet, tmp_path):
 
 @posix
 def test_many_photos_have_a_progress_bar_in_a_terminal(many, convnet, tmp_path):
-    import fcntl
-    import pty
-    import termios
-
-    ours, theirs = pty.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
-    env = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "NO_COLOR")} | {"TERM": "xterm"}
     command = [sys.executable, "predict.py", many, *convnet, "--csv", tmp_path / "table.csv"]
-    process = subprocess.Popen(command, cwd=PROJECT, env=env, stdout=theirs, stderr=theirs)
-    os.close(theirs)
-    written = b""
-    with suppress(OSError):  # the terminal is closed
-        while piece := os.read(ours, 65536):
-            written += piece
-    os.close(ours)
-    assert process.wait(20) == 0
-    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", written.decode())
+    status, written = in_terminal(command, 80)
+    assert status == 0
+    text = without_escapes(written)
     assert len(set(re.findall(r"(\d+)/3000", text))) > 3 and "left: predicting" in text
     assert f"saved {tmp_path / 'table.csv'}, with 3000 photos" in text
     assert len(rows(tmp_path / "table.csv")) == 3000

@@ -4,12 +4,11 @@ import os
 import re
 import shutil
 import signal
-import struct
 import subprocess
 import sys
 from contextlib import suppress
 
-from conftest import PROJECT, draw, part_command, run, run_part
+from conftest import PROJECT, draw, in_terminal, part_command, run, run_part, without_escapes
 from tutorial.files import TEMPORARY
 
 import pytest
@@ -254,23 +253,9 @@ run(main)
 @posix
 def test_the_progress_bar_fits_into_40_columns_and_gives_the_cursor_back():
     """In a real terminal; with the time left, and after Ctrl-C."""
-    import fcntl
-    import pty
-    import termios
-
-    ours, theirs = pty.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 40, 0, 0))
-    env = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "NO_COLOR")} | {"TERM": "xterm"}
-    process = subprocess.Popen([sys.executable, "-c", COUNTING], cwd=PROJECT, env=env, stdout=theirs, stderr=theirs)
-    os.close(theirs)
-    written = b""
-    with suppress(OSError):  # the terminal is closed
-        while piece := os.read(ours, 65536):
-            written += piece
-    os.close(ours)
-    assert process.wait(20) == 130
-    text = written.decode()
-    frames = [line for line in re.split(r"[\r\n]+", re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text)) if "/400" in line]
+    status, text = in_terminal([sys.executable, "-c", COUNTING], 40)
+    assert status == 130
+    frames = [line for line in re.split(r"[\r\n]+", without_escapes(text)) if "/400" in line]
     assert len(frames) > 3 and max(map(len, frames)) <= 40
     assert any(re.search(r"2\d/400 \d\d:\d\d left: reading", frame) for frame in frames), frames
     assert text.rindex("\x1b[?25h") > text.rindex("\x1b[?25l")  # the cursor is shown again
