@@ -9,6 +9,7 @@ Starlette and uvicorn: python -m pip install -r requirements-demo.txt
 
 import base64
 import io
+import os
 import socket
 import sys
 import threading
@@ -260,7 +261,8 @@ def main() -> None:
         assert model.network
     address, listening = f"http://127.0.0.1:{args.port}", socket.socket()
     with listening:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if os.name == "posix":  # a port that has just been left is free; on Windows this would take a port that is not
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listening.bind(("127.0.0.1", args.port))
         except OSError:

@@ -154,7 +154,7 @@ def tabby_coat(rng: np.random.Generator, cat: Surface, hair: np.ndarray) -> np.n
     coat = mixed(np.broadcast_to(light, (size, size, 3)) * (1 + (warm - 1) * patches), dark, amount)
     pale = np.clip(cat.white - 0.55, 0, 1) * rng.uniform(0.3, 0.9)  # chin, muzzle, belly: paler in every tabby
     coat = mixed(coat, 0.45 * light + 0.55 * WHITE, np.clip(pale, 0, 0.9))
-    if rng.random() < 0.38:  # tabby with white
+    if rng.random() < 0.20:  # tabby with white
         white = WHITE * np.float32(rng.uniform(0.93, 1.03))
         coat = mixed(coat, white, _white_parts(rng, cat, rng.uniform(0.04, 0.38), 0.18))
     return coat
@@ -167,7 +167,7 @@ def calico_coat(rng: np.random.Generator, cat: Surface, hair: np.ndarray) -> np.
     """
     size = len(hair)
     black, orange = _pick(rng, CALICO_COLORS)
-    brindle = rng.choice([0.15, 0.45, 0.9], p=[0.50, 0.26, 0.24])  # clean patches to tortoiseshell
+    brindle = rng.choice([0.15, 0.45, 0.9], p=[0.75, 0.20, 0.05])  # clean patches to tortoiseshell
     field = smooth_noise(rng, size, rng.uniform(0.6, 1.1) * size / cat.unit)
     field = field + brindle * smooth_noise(rng, size, 3.0 * size / cat.unit) + 0.25 * brindle * hair
     if rng.random() < 0.5:  # the two halves of the face often differ
@@ -177,7 +177,7 @@ def calico_coat(rng: np.random.Generator, cat: Surface, hair: np.ndarray) -> np.
     stripes = _stripes(rng, cat)[..., None]
     warm = orange * (1 - rng.uniform(0.1, 0.4) * stripes)  # orange hair always shows some tabby stripes
     cold = np.broadcast_to(black, warm.shape)
-    if rng.random() < 0.33:  # "caliby": the dark patches are tabby too
+    if rng.random() < 0.10:  # "caliby": the dark patches are tabby too
         cold = black + (np.array([0.50, 0.42, 0.33], np.float32) - black) * (0.8 * (1 - stripes))
     coat = cold + (warm - cold) * share[..., None]
     low, high = (0.08, 0.45) if brindle > 0.5 else (0.25, 0.88)
