@@ -17,13 +17,13 @@ from contextlib import nullcontext
 from functools import cached_property
 from pathlib import Path
 
-from tutorial.cli import ProgressBar, TutorialError, echo, escape, file_path, parser, probability, run
+from tutorial.cli import TutorialError, echo, escape, file_path, parser, probability, run
 from tutorial.dataset import expand_folders
 from tutorial.imagenet_weights import ImageNetClassifier, imagenet_weights
-from tutorial.images import INFERENCE_BATCH, PhotoError, open_photo, read_many
-from tutorial.model_file import FILES, FIRST_COMMAND, WeightsFile
-from tutorial.prediction_files import NOT_SURE, check_class_folders, copy_photo, prediction_table
-from tutorial.recipes import DEFAULT, pretrained_dir, weights_dir
+from tutorial.images import open_photo
+from tutorial.model_file import WeightsFile, best_weights
+from tutorial.prediction_files import predict_photos, prediction_table, sort_photo
+from tutorial.recipes import pretrained_dir
 
 MAX_PICTURE = 40  # photos in the picture that --save writes
 
@@ -104,35 +104,6 @@ class TrainedModel:
         return found
 
 
-def best_weights() -> Path:
-    """The best model there is: your own before the tutorial's; fine-tuned, then bottleneck, then convnet."""
-    own, given = weights_dir(DEFAULT), pretrained_dir()
-    models = [name for name, _ in reversed(FILES.values())]
-    recipes = [weights_dir("improved"), *sorted(path for path in own.glob("*/") if path != given), own]
-    for path in [*(folder / name for name in models for folder in recipes), *(given / name for name in models)]:
-        if path.exists():
-            return path
-    raise TutorialError(f"there is no trained model in {own}: run {FIRST_COMMAND}, or name one with --weights.")
-
-
-def predictions(model, photos: list[Path]):  # noqa: ANN201  an iterator
-    """For each photo its pixels, uint8 (size, size, 3), and its prediction in words and as JSON.
-
-    Where it cannot be read, the words and the JSON are the error. Photos are read and predicted a batch at a time.
-    """
-    progress = ProgressBar("predicting", len(photos))
-    for start in range(0, len(photos), 4 * INFERENCE_BATCH):
-        batch = photos[start : start + 4 * INFERENCE_BATCH]
-        read = list(read_many(batch, model.image_size))
-        images = [image for image in read if not isinstance(image, PhotoError)]
-        described = iter(model.describe(images) if images else ())
-        for photo, image in zip(batch, read, strict=True):
-            bad = isinstance(image, PhotoError)
-            yield photo, image, *((str(image), {"error": str(image)}) if bad else next(described))
-        progress.update(start + len(batch))
-    progress.close()
-
-
 def main() -> int:
     """Predict every photo; the exit status is 2 if one of them could not be read."""
     p = parser(__doc__)
@@ -159,22 +130,19 @@ def main() -> int:
 
         check_picture_name(picture, photos)
         from tutorial.gradcam import heat_map
-    if args.sort_into:
-        check_class_folders(args.sort_into, model.info.class_names)
     if not args.json:
         echo(f"model: {model.name}")
 
     # Predictions
     shown, failed = [], 0
     with prediction_table(args.csv, model.info.class_names) if args.csv else nullcontext() as add_row:
-        for photo, image, text, known in predictions(model, photos):
+        for photo, image, text, known in predict_photos(model, photos):
             bad = "error" in known
             failed += bad
             if add_row:
                 add_row(photo, known)
             if args.sort_into and not bad:
-                sure = known["sure"] and not known["out_of_distribution"]
-                copy_photo(photo, args.sort_into / (known["class"] if sure else NOT_SURE))
+                sort_photo(photo, known, args.sort_into)
             if args.json:
                 print(json.dumps({"photo": str(photo)} | known), flush=True)
             elif bad:
@@ -191,10 +159,9 @@ def main() -> int:
     if shown:
         save_predictions(shown, picture)
         print(escape(f"saved {picture}, with {len(shown)} of {len(photos)} photos"), file=sys.stderr)
-    for path in (args.csv, args.sort_into):
-        if path:
-            unread = f"; {failed} could not be read" * bool(failed)
-            print(escape(f"saved {path}, with {len(photos) - failed} photos{unread}"), file=sys.stderr)
+    for path in filter(None, (args.csv, args.sort_into)):
+        unread = f"; {failed} could not be read" * bool(failed)
+        print(escape(f"saved {path}, with {len(photos) - failed} photos{unread}"), file=sys.stderr)
     return 2 if failed else 0
 
 

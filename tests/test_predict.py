@@ -4,10 +4,10 @@ import json
 import math
 import shutil
 
-import predict
 from conftest import history, run
 from fine_tuning_VGG16_pt1 import small_convnet
 from fine_tuning_VGG16_pt2 import top_model
+from tutorial import model_file
 from tutorial.backend import keras
 from tutorial.calibration import class_probabilities
 from tutorial.imagenet_weights import imagenet_weights
@@ -140,19 +140,19 @@ def test_the_picture_shows_the_photo(trained, photos, tmp_path):
 def test_the_best_model_present_is_the_default(trained, tmp_path, monkeypatch):
     folders = {"original": tmp_path / "weights", "improved": tmp_path / "weights" / "improved"}
     given = tmp_path / "weights" / "pretrained"
-    monkeypatch.setattr(predict, "weights_dir", folders.get)
-    monkeypatch.setattr(predict, "pretrained_dir", lambda: given)
+    monkeypatch.setattr(model_file, "weights_dir", folders.get)
+    monkeypatch.setattr(model_file, "pretrained_dir", lambda: given)
     folders["improved"].mkdir(parents=True)
     given.mkdir()
-    with pytest.raises(predict.TutorialError, match="no trained model"):
-        predict.best_weights()
+    with pytest.raises(model_file.TutorialError, match="no trained model"):
+        model_file.best_weights()
     for name in ("small_convnet.weights.h5", "fine_tuned_vgg16.weights.h5"):
         (given / name).touch()
-        assert predict.best_weights() == given / name
+        assert model_file.best_weights() == given / name
     for name in ("small_convnet.weights.h5", "bottleneck_fc_model.weights.h5", "fine_tuned_vgg16.weights.h5"):
         for folder in folders.values():
             (folder / name).touch()
-            assert predict.best_weights() == folder / name
+            assert model_file.best_weights() == folder / name
 
 
 def test_compare_refuses_a_bad_photo_before_it_prints(trained, sentence):

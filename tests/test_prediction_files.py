@@ -98,7 +98,7 @@ def test_a_class_name_cannot_lead_out_of_the_folder(trained, tmp_path, sentence)
     weights = tmp_path / "small_convnet.weights.h5"
     shutil.copy(trained.weights / weights.name, weights)
     with edited(weights) as (info, _):
-        info["class_names"] = ["../../escaped", "tabby"]
+        info["class_names"] = ["../../escaped", "../../gone"]
     flags = "--weights", weights, "--sort-into", tmp_path / "there" / "deep"
     assert "leave out --sort-into" in sentence(run("predict.py", trained.data / "validation", *flags))
     assert not (tmp_path / "there").exists()

@@ -265,6 +265,7 @@ def main() -> None:
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listening.bind(("127.0.0.1", args.port))
+            listening.listen()
         except OSError:
             raise TutorialError(f"port {args.port} is in use: name another with --port.") from None
         echo(f"open {address} in a browser; Ctrl-C ends it")

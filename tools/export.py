@@ -16,13 +16,13 @@ from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from predict import best_weights, load_network
+from predict import load_network
 from tutorial.backend import keras, tf
 from tutorial.calibration import EPSILON
 from tutorial.cli import TutorialError, echo, file_path, parser, run
 from tutorial.files import atomic_write
 from tutorial.images import PREPROCESSING
-from tutorial.model_file import ModelInfo, WeightsFile
+from tutorial.model_file import ModelInfo, WeightsFile, best_weights
 
 import numpy as np
 

@@ -116,13 +116,16 @@ def run(main: Callable[[], int | None], resumable: bool = False) -> int:
         if error.errno is None:
             raise
         what, remedy = f"{error.filename} cannot be read or written", "check its disk"
+        nowhere = os.open(os.devnull, os.O_WRONLY)  # for what Python flushes again at its end
         if not error.filename:
             what, remedy = "the output could not be written", "make room"
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes it again at its end
+            os.dup2(nowhere, sys.stdout.fileno())
         if error.errno == errno.EPIPE:  # the reader of the output, such as "head", has ended
             return 1
-        with suppress(OSError):  # on a terminal that is gone
+        try:
             print(f"error: {escape(what)} ({error.strerror}): {remedy}.", file=sys.stderr)
+        except OSError:  # on a terminal that is gone
+            os.dup2(nowhere, sys.stderr.fileno())
         return 2
     except (KeyboardInterrupt, Exception) as error:
         if interrupted or isinstance(error, KeyboardInterrupt):  # TensorFlow's C++ code can turn it into a TypeError

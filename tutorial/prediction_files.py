@@ -1,4 +1,4 @@
-"""What predict.py leaves about many photos: a table, and copies of the photos in a folder for each class."""
+"""Many photos: predicted a batch at a time, as a table, and as copies in a folder for each class."""
 
 import csv
 import filecmp
@@ -8,12 +8,39 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-from tutorial.cli import TutorialError, escape
+from tutorial.cli import ProgressBar, TutorialError, escape
 from tutorial.files import atomic_write
+from tutorial.images import INFERENCE_BATCH, PhotoError, read_many
 
 NOT_SURE = "not-sure"  # folder of the photos whose class is not sure, or that are out of distribution
 COLUMNS = ["photo", "class", "probability", "sure", "out_of_distribution", "error"]
+
+
+def predict_photos(model: Any, photos: list[Path]) -> Iterator[tuple[Path, Any, str, dict]]:
+    """Read and predict photos, a batch at a time.
+
+    Args:
+        model: with ``image_size`` and ``describe``, such as predict.py's ``TrainedModel``.
+        photos: any number.
+
+    Yields:
+        Each photo, its pixels, uint8 (size, size, 3), and its prediction in words and as JSON. Where it cannot be read,
+        the error stands in the place of all three.
+    """
+    progress = ProgressBar("predicting", len(photos))
+    for start in range(0, len(photos), 4 * INFERENCE_BATCH):
+        batch = photos[start : start + 4 * INFERENCE_BATCH]
+        read = list(read_many(batch, model.image_size))
+        images = [image for image in read if not isinstance(image, PhotoError)]
+        described = iter(model.describe(images) if images else ())
+        for photo, image in zip(batch, read, strict=True):
+            bad = isinstance(image, PhotoError)
+            text, known = (str(image), {"error": str(image)}) if bad else next(described)
+            yield photo, image, text, known
+        progress.update(start + len(batch))
+    progress.close()
 
 
 def no_formula(text: str) -> str:
@@ -53,25 +80,23 @@ def prediction_table(path: Path, class_names: list[str]) -> Iterator[Callable[[P
         raise stopped
 
 
-def check_class_folders(folder: Path, class_names: list[str]) -> None:
-    """Refuse names of classes that would lead out of the folder: they come from a weights file.
-
-    Raises:
-        TutorialError: it names the class.
-    """
-    for name in class_names:
-        if name in (".", "..") or set(name) & set("/\\:"):
-            raise TutorialError(f"{folder} cannot have a folder for the class {name!r}: leave out --sort-into.")
-
-
-def copy_photo(photo: Path, folder: Path) -> None:
-    """Copy a photo into a folder, which is made where it is missing. No file is overwritten.
+def sort_photo(photo: Path, known: dict, into: Path) -> None:
+    """Copy a photo into the folder of its class, which is made where it is missing. No file is overwritten.
 
     Where the folder has another photo of its name, the copy gets a number; where it has this one, there is none.
 
+    Args:
+        photo: its file.
+        known: its prediction, as ``--json`` prints it. If that is not sure, or void, the folder is NOT_SURE.
+        into: the folder of the folders.
+
     Raises:
-        TutorialError: it cannot be copied.
+        TutorialError: it cannot be copied, or the class's name, which comes from a weights file, would lead elsewhere.
     """
+    name = known["class"] if known["sure"] and not known["out_of_distribution"] else NOT_SURE
+    if name in (".", "..") or set(name) & set("/\\:"):
+        raise TutorialError(f"{into} cannot have a folder for the class {name!r}: leave out --sort-into.")
+    folder = into / name
     target = folder / photo.name
     try:
         for number in itertools.count(2):
