@@ -17,7 +17,7 @@ from pathlib import Path
 from drawing.drawn_cat import cat_number
 from predict import TrainedModel
 from report import machine, write_section
-from tools.export import PACKAGES, export
+from tools.export import PACKAGES, export, megabytes
 from tutorial.backend import tf
 from tutorial.cli import parser, project_path, run
 from tutorial.images import RESAMPLING
@@ -75,11 +75,10 @@ def main() -> None:
     cats = [cat_number(0, "validation", ("calico", "tabby")[i % 2], i + 1) for i in range(CATS)]
     photos = [np.asarray(cat.resize(one, Image.Resampling.BICUBIC))[None] for cat in cats for one in SIZES]
     with tempfile.TemporaryDirectory() as folder:
-        predictors, megabytes = {"predict.py's own": own}, {}
+        predictors, sizes = {"predict.py's own": own}, {"predict.py's own": megabytes(weights)}
         for kind in PACKAGES:
             path = export(WeightsFile(weights), kind, Path(folder))
-            files = [path] if path.is_file() else [one for one in path.rglob("*") if one.is_file()]
-            megabytes[kind] = sum(one.stat().st_size for one in files) / 1e6
+            sizes[kind] = megabytes(path)
             predictors[kind] = predictor(kind, path)
         found = {kind: [] for kind in predictors}
         seconds = {kind: [] for kind in predictors}
@@ -94,9 +93,8 @@ def main() -> None:
         same = np.mean(np.argmax(found[kind], axis=1) == expected.argmax(axis=1))
         times = 1000 * np.array(seconds[kind][1:])
         middle, low, high = np.quantile(times, [0.5, 0.1, 0.9])
-        large = megabytes.get(kind, weights.stat().st_size / 1e6)
-        cells = [kind, RUNTIMES.get(kind, "Keras, Winograd"), f"{large:.1f}", f"{middle:.0f} ({low:.0f}-{high:.0f})"]
-        cells.append(f"{same:.0%}")
+        runtime, time_taken = RUNTIMES.get(kind, "Keras, Winograd"), f"{middle:.0f} ({low:.0f}-{high:.0f})"
+        cells = [kind, runtime, f"{sizes[kind]:.1f}", time_taken, f"{same:.0%}"]
         rows.append(f"| {' | '.join([*cells, f'{np.median(differences):.0e}', f'{differences.max():.0e}'])} |")
     shapes = ", ".join(f"{width} x {height}" for width, height in SIZES)
     lines = [

@@ -7,7 +7,7 @@ import shutil
 from conftest import history, run
 from fine_tuning_VGG16_pt1 import small_convnet
 from fine_tuning_VGG16_pt2 import top_model
-from tutorial import model_file
+from tutorial import model_file, recipes
 from tutorial.backend import keras
 from tutorial.calibration import class_probabilities
 from tutorial.imagenet_weights import imagenet_weights
@@ -140,8 +140,7 @@ def test_the_picture_shows_the_photo(trained, photos, tmp_path):
 def test_the_best_model_present_is_the_default(trained, tmp_path, monkeypatch):
     folders = {"original": tmp_path / "weights", "improved": tmp_path / "weights" / "improved"}
     given = tmp_path / "weights" / "pretrained"
-    monkeypatch.setattr(model_file, "weights_dir", folders.get)
-    monkeypatch.setattr(model_file, "pretrained_dir", lambda: given)
+    monkeypatch.setattr(recipes, "project_path", lambda name: tmp_path / name)
     folders["improved"].mkdir(parents=True)
     given.mkdir()
     with pytest.raises(model_file.TutorialError, match="no trained model"):

@@ -13,15 +13,9 @@ from tutorial.cli import TutorialError, echo, file_path, parser, run
 from tutorial.dataset import find_photos
 from tutorial.images import open_photo, read_photo
 from tutorial.model_file import FILES
-from tutorial.recipes import DEFAULT, pretrained_dir, weights_dir
+from tutorial.recipes import DEFAULT, own_folders, weights_dir
 
 ROW = "{:20}  {:8}  {:>6}  {:>11}  {:>7}  {:>10}  {:>6}  {:>7}  {}"
-
-
-def own_folders() -> list[Path]:
-    """The folders in which the parts save models: ``weights/`` and the recipes' folders in it."""
-    own = weights_dir(DEFAULT)
-    return [own, *sorted(set(own.glob("*/")) - {pretrained_dir()})]
 
 
 def trained_models(folders: list[Path]) -> list[Path]:

@@ -18,10 +18,10 @@ from importlib.util import find_spec
 
 from drawing.drawn_cat import cat_number
 from predict import TrainedModel
-from tools.compare import own_folders, trained_models
+from tools.compare import trained_models
 from tutorial.cli import TutorialError, echo, file_path, number_type, parser, run
 from tutorial.images import PhotoError, decode_photo, read_file
-from tutorial.recipes import pretrained_dir
+from tutorial.recipes import own_folders, pretrained_dir
 
 import numpy as np
 from PIL import Image
@@ -207,12 +207,12 @@ def application(models: list[TrainedModel], example: tuple[bytes, str], port: in
             return JSONResponse({"error": "only this computer's own page may ask."}, 403)
         if request.url.path == "/example":
             return await run_in_threadpool(predictions, *example)
-        content = b""
+        content = bytearray()
         async for part in request.stream():
             content += part
             if len(content) > MAX_UPLOAD:
                 return JSONResponse({"error": f"the photo has more than {MAX_UPLOAD / 1e6:.0f} MB."}, 413)
-        return await run_in_threadpool(predictions, content, request.query_params.get("name", "photo"))
+        return await run_in_threadpool(predictions, bytes(content), request.query_params.get("name", "photo"))
 
     def page(content: str, kind: str) -> Response:
         return Response(content, media_type=kind, headers={"Content-Security-Policy": POLICY})

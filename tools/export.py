@@ -171,6 +171,12 @@ def export(file: WeightsFile, kind: str, folder: Path) -> Path:
     return target
 
 
+def megabytes(path: Path) -> float:
+    """The size of a file, or of all files in a folder, in MB."""
+    files = [path] if path.is_file() else [one for one in path.rglob("*") if one.is_file()]
+    return sum(one.stat().st_size for one in files) / 1e6
+
+
 def main() -> None:
     """Export one model."""
     p = parser(__doc__)
@@ -181,9 +187,7 @@ def main() -> None:
     args = p.parse_args()
     file = WeightsFile(args.weights or best_weights())
     target = export(file, args.to, args.output or Path("exported", file.info.model))
-    parts = [target] if target.is_file() else [path for path in target.rglob("*") if path.is_file()]
-    megabytes = sum(path.stat().st_size for path in parts) / 1e6
-    echo(f"saved {target}, {megabytes:.1f} MB: {file.info.model} for {' or '.join(file.info.class_names)}")
+    echo(f"saved {target}, {megabytes(target):.1f} MB: {file.info.model} for {' or '.join(file.info.class_names)}")
 
 
 if __name__ == "__main__":

@@ -111,8 +111,8 @@ def expand_folders(paths: list[Path]) -> list[Path]:
     for path in paths:
         found = find_photos(path)
         photos += [*found.photos, *(photo for photo, _ in found.left_out)] or [path]
-        if found.others:
-            print(escape(Found([], others=found.others).report(path)), file=sys.stderr)
+        if line := replace(found, left_out=[]).report(path):
+            print(escape(line), file=sys.stderr)
     return photos
 
 

@@ -22,7 +22,7 @@ from tutorial.files import atomic_write
 from tutorial.hdf5 import arrays_in, read_arrays
 from tutorial.images import PREPROCESSING
 from tutorial.out_of_distribution import Detector
-from tutorial.recipes import DEFAULT, LIMITS, flattened, pretrained_dir, weights_dir
+from tutorial.recipes import DEFAULT, LIMITS, flattened, own_folders, pretrained_dir, weights_dir
 
 import h5py
 import numpy as np
@@ -308,10 +308,10 @@ def _is_valid(info: ModelInfo) -> bool:
 
 def best_weights() -> Path:
     """The best model there is: your own before the tutorial's; fine-tuned, then bottleneck, then convnet."""
-    own, given = weights_dir(DEFAULT), pretrained_dir()
+    own, *recipes = own_folders()
     models = [name for name, _ in reversed(FILES.values())]
-    recipes = [weights_dir("improved"), *sorted(path for path in own.glob("*/") if path != given), own]
-    for path in [*(folder / name for name in models for folder in recipes), *(given / name for name in models)]:
+    folders = [weights_dir("improved"), *recipes, own]
+    for path in [*(folder / name for name in models for folder in folders), *(pretrained_dir() / n for n in models)]:
         if path.exists():
             return path
     raise TutorialError(f"there is no trained model in {own}: run {FIRST_COMMAND}, or name one with --weights.")

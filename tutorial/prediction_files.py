@@ -60,15 +60,15 @@ def prediction_table(path: Path, class_names: list[str]) -> Iterator[Callable[[P
     """
     stopped = None
     with atomic_write(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow([*COLUMNS[:3], *(no_formula(f"probability of {name}") for name in class_names), *COLUMNS[3:]])
+        each = [f"probability of {name}" for name in class_names]
+        writer = csv.DictWriter(file, [*COLUMNS[:3], *each, *COLUMNS[3:]], extrasaction="ignore")
+        writer.writeheader()
 
         def add(photo: Path, known: dict) -> None:
-            first, *others = [known.get(name, "") for name in COLUMNS[1:]]
-            probability, *others = others
-            each = [known.get("probabilities", {}).get(name, "") for name in class_names]
-            cells = [photo, first, probability, *each, *others]
-            writer.writerow([no_formula(escape(cell)) if isinstance(cell, str | Path) else cell for cell in cells])
+            row = known | {"photo": str(photo)} | dict(zip(each, known.get("probabilities", {}).values(), strict=False))
+            writer.writerow(
+                {name: no_formula(escape(one)) if isinstance(one, str) else one for name, one in row.items()}
+            )
 
         try:
             yield add

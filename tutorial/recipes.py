@@ -46,6 +46,12 @@ def pretrained_dir() -> Path:
     return project_path("weights/pretrained")
 
 
+def own_folders() -> list[Path]:
+    """The folders in which the parts save by default: ``weights/``, then the recipes' folders in it."""
+    own = weights_dir(DEFAULT)
+    return [own, *sorted(set(own.glob("*/")) - {pretrained_dir()})]
+
+
 def parse_settings(doc: str, recipes: Recipes) -> tuple[argparse.Namespace, SimpleNamespace]:
     """Parse a part's command line.
 
