@@ -54,7 +54,7 @@ def _tables(text: str) -> list[list[dict[str, str]]]:
 
 
 def read_accuracy(text: str) -> list[PhotoSet]:
-    """The photo sets of benchmarks/accuracy.md that were run over seeds; without those that were cross-validated.
+    """The photo sets of benchmarks/accuracy.md that were run over seeds; not the drawn one, or those cross-validated.
 
     Rows of several seeds "together", an ensemble, are left out.
     """
@@ -68,7 +68,7 @@ def read_accuracy(text: str) -> list[PhotoSet]:
         for row in (row for table in _tables(section) for row in table):
             if {"model", "recipe", "seeds", "validation accuracy"} <= set(row) and "together" not in row["seeds"]:
                 scores[row["model"], row["recipe"]] = _score(row["validation accuracy"])
-        if scores and splits["train"]:
+        if scores and splits["train"] and not section.startswith("drawn\n"):
             counts = {split: sum(int(count) for count, _ in ones) for split, ones in splits.items()}
             found.append(PhotoSet([name for _, name in splits["train"]], counts, scores))
     return found
