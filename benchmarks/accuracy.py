@@ -4,9 +4,9 @@
     python benchmarks/accuracy.py --data ../shared/datasets/calico_tabby --report accuracy.html
     python benchmarks/accuracy.py --data ../shared/datasets/calico_tabby --recipe improved --folds 5
 
-Runs the parts as a reader does, each recipe and seed in a folder of its own below --runs, evaluates every model there
-on the photos, not augmented, and writes one section of benchmarks/accuracy.md. A part whose weights file exists is not
-run again, so an interrupted benchmark resumes. --folds is for few photos: training and validation photos together are
+Runs the parts as a reader does, each recipe and seed in a folder of its own below --runs, and writes one section of
+benchmarks/accuracy.md from the predictions that are saved with the weights. A part whose weights file exists is not run
+again, so an interrupted benchmark resumes. --folds is for few photos: training and validation photos together are
 split into folds, copies of a photo in the same one, and each fold in turn is the validation set.
 """
 
@@ -15,20 +15,17 @@ import shlex
 import shutil
 import subprocess
 import sys
-from dataclasses import fields
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
 from folds import link_folds
-from predict import TrainedModel
 from report import machine, spread, write_section
-from tools.report import Predictions, Run, counted, photos_of, write_page
+from tools.report import Predictions, Run, counted, photos_of, saved_predictions, write_page
 from tutorial.calibration import calibration_error, log_loss
 from tutorial.cli import (
     PROJECT,
     TutorialError,
-    echo,
     file_path,
     number_type,
     parser,
@@ -37,8 +34,7 @@ from tutorial.cli import (
     seed_number,
 )
 from tutorial.dataset import find_images
-from tutorial.files import atomic_write
-from tutorial.model_file import FILES, read_info
+from tutorial.model_file import FILES, TRAINED_ON, WeightsFile
 
 import numpy as np
 
@@ -49,14 +45,11 @@ HEADING = (
 )
 RECIPES = ["original", "improved"]
 COLUMNS = {  # of the table: split and score
-    "train accuracy": ("train", "accuracy"),
     "validation accuracy": ("validation", "accuracy"),
     **{score: ("validation", score) for score in ("balanced accuracy", "ROC AUC", "log loss", "ECE")},
     "test accuracy": ("test", "accuracy"),
 }
-TRAIN_EVALUATED = 400  # training photos that are evaluated, at most
 folds_number = number_type("number of folds (2 or more)", 2)
-FIELDS = [one.name for one in fields(Predictions)]
 Folders = tuple[int, Path, Path]  # seed or fold, folder of its weights, folder of its photos
 
 
@@ -84,39 +77,20 @@ def train_missing(data: Path, folder: Path, recipe: str, parts: list[int], seed:
                 cache.unlink()
 
 
-def evaluate_run(number: int, weights: Path, data: Path) -> Run:
-    """The predictions of a weights file's model for all photos, not augmented; saved as .npz for the next time.
+def read_run(number: int, weights: Path, data: Path) -> Run:
+    """A weights file with its predictions for the validation and test photos.
 
     Raises:
         TutorialError: the file is damaged, or its photos are not those in the data folder.
     """
-    info = read_info(weights)
-    kept, found = weights.with_name(f"{info.model}_predictions.npz"), {}
-    if kept.exists() and kept.stat().st_mtime_ns > weights.stat().st_mtime_ns:
-        with np.load(kept) as file:
-            for split in (one for one in ("train", "validation", "test") if f"{one}_{FIELDS[0]}" in file):
-                probabilities, labels, photos = (file[f"{split}_{name}"] for name in FIELDS)
-                found[split] = Predictions(probabilities, labels, photos.tolist())
-    if ("test" in found) != (data / "test").is_dir() or not found:
-        sets = photos_of(data, info.image_size)
-        counts = {split: photos.counts() for split, photos in sets.items()}
-        for split in ("train", "validation"):
-            if counts[split] != info.photos[split]:
-                raise TutorialError(
-                    f"{weights} was made from {info.photos[split]} in {split}, and {data} has {counts[split]}: "
-                    "remove its folder, or name another folder with --runs."
-                )
-        echo(f"evaluating {weights}")
-        model, found = TrainedModel(weights), {}
-        for split, photos in sets.items():
-            step = -(-len(photos.images) // TRAIN_EVALUATED) if split == "train" else 1
-            names = [path.relative_to(photos.folder).as_posix() for path in photos.paths[::step]]
-            probabilities, _ = model.predict(photos.images[::step])
-            found[split] = Predictions(probabilities, np.int64(photos.labels[::step]), names)
-        arrays = {f"{split}_{name}": getattr(one, name) for split, one in found.items() for name in FIELDS}
-        with atomic_write(kept) as temporary:
-            np.savez_compressed(temporary, **arrays)
-    return Run(number, weights, data, info, found)
+    file = WeightsFile(weights)
+    sets = photos_of(data, file.info.image_size)
+    try:
+        file.places(TRAINED_ON, sets["train"])
+        found = {split: saved_predictions(file, photos) for split, photos in sets.items() if split != "train"}
+    except TutorialError as error:
+        raise TutorialError(f"{error} Or name another folder with --runs.") from None
+    return Run(number, weights, data, file.info, found)
 
 
 def scores(predictions: Predictions) -> dict[str, float]:
@@ -174,7 +148,7 @@ def all_runs(folders: dict[str, list[Folders]]) -> dict[tuple[str, str], list[Ru
         for recipe, there in folders.items():
             trained = [one for one in sorted(there) if (one[1] / name).exists()]
             if trained:
-                found[model, recipe] = [evaluate_run(number, folder / name, data) for number, folder, data in trained]
+                found[model, recipe] = [read_run(number, folder / name, data) for number, folder, data in trained]
     return found
 
 
@@ -182,7 +156,7 @@ def words(data: Path, runs: dict[tuple[str, str], list[Run]], folds: int | None)
     """The lines above the table (photos, machine, command), and below it (how to read it)."""
     first = next(iter(runs.values()))[0]
     names = first.info.class_names
-    photos = {split: np.array([first.info.photos[split][name] for name in names]) for split in first.predictions}
+    photos = {split: np.array([counts[name] for name in names]) for split, counts in first.info.photos.items()}
     if folds:
         photos = {f"train and validation together, in {folds} folds": photos["train"] + photos["validation"]}
     lines = [f"{split}: {counted(dict(zip(names, counts, strict=True)))}" for split, counts in photos.items()]
@@ -193,8 +167,7 @@ def words(data: Path, runs: dict[tuple[str, str], list[Run]], folds: int | None)
         *['"Together" is the mean of the probabilities of all seeds\' models: an ensemble.'] * (not folds),
         *["Part 2's features are the same for all seeds; the first computes them, and takes the most minutes."]
         * (not folds),
-        f"Photos are not augmented; at most {TRAIN_EVALUATED} training photos are evaluated. Balanced "
-        "accuracy, ROC AUC, log loss and ECE (expected calibration error) are of the validation photos.",
+        "Balanced accuracy, ROC AUC, log loss and ECE (expected calibration error) are of the validation photos.",
         "The validation photos chose the improved recipe's calibration and rejection threshold, so their scores are a "
         "little too good" + ("; the test photos chose nothing." if "test" in photos else "."),
     ]

@@ -5,7 +5,6 @@
 
 Every ```sh block runs, in order and in one shell. Comments above a block or a table change that:
 
-    <!-- readme: skip, REASON -->           a block that cannot run here
     <!-- readme: slow -->                   a block that --quick leaves out
     <!-- readme: with TEXT=OTHER -->        a block that runs with other text in its place
     <!-- figures: FILE FILE ... -->         a table whose figures are in these files
@@ -34,76 +33,47 @@ FIGURE = rf"(?<![\w.]){NUMBER}(?: \({NUMBER}(?:-| to ){NUMBER}\))?"  # with its 
 
 def pages(project: Path) -> dict[str, str]:
     """Every page of a project by its path in it."""
-    paths = (path.relative_to(project) for path in sorted(project.rglob("*.md")))
-    return {
-        path.as_posix(): (project / path).read_text(encoding="utf-8")
-        for path in paths
-        if not any(part.startswith(".") for part in path.parts)
-    }
-
-
-# ---- The commands ------------------------------------------------------------------------------
+    paths = [path.relative_to(project) for path in sorted(project.rglob("[!.]*.md"))]
+    paths = [path for path in paths if not path.parts[0].startswith(".")]
+    return {path.as_posix(): (project / path).read_text(encoding="utf-8") for path in paths}
 
 
 def shell_script(page: str, quick: bool) -> str:
     """A page's ```sh blocks as one script, which stops at the first command that fails and names it.
 
     Raises:
-        TutorialError: a ``readme:`` comment is not directly above a block, or means nothing.
+        TutorialError: a ``readme:`` comment means nothing, or is not directly above a block with its text.
     """
     script = ["set -e -o pipefail", "trap 'echo \"failed: $BASH_COMMAND\" >&2' ERR"]
-    marks = 0
+    unused = page.count("<!-- readme: ")
     for comments, kind, commands in BLOCK.findall(page):
-        left_out = kind != "sh"
-        for mark in re.findall("<!-- readme: (.*?) *-->", comments):
-            marks += 1
-            replaced = re.fullmatch("with (.+)=(.*)", mark)
-            if replaced and replaced[1] in commands:
-                commands = commands.replace(replaced[1], replaced[2])
-            elif mark == "slow" or re.fullmatch("skip, .+", mark):
-                left_out |= quick or mark != "slow"
-            else:
-                raise TutorialError(f'"readme: {mark}" means nothing here: see the top of tests/readme.py.')
-        if not left_out:
+        slow = comments.count("<!-- readme: slow -->")
+        unused -= slow
+        for text, other in re.findall("<!-- readme: with (.+)=(.*) -->", comments):
+            unused -= text in commands
+            commands = commands.replace(text, other)
+        if kind == "sh" and not (slow and quick):
             script += [f"printf '\\n%s\\n' {shlex.quote(commands)}", commands]
-    if marks != page.count("<!-- readme: "):
-        raise TutorialError("a readme: comment is not directly above a block: move it there.")
+    if unused:
+        raise TutorialError("a readme: comment is not directly above its block, or unknown: see tests/readme.py.")
     return "\n".join(script)
 
 
-def clean_clone(project: Path, clone: Path, quick: bool) -> None:
-    """Clone a repository; with ``quick``, ``make`` finds its packages and ImageNet weights installed in the clone."""
-    subprocess.run(["git", "clone", "--quiet", project, clone], check=True)
-    if quick:
-        shutil.copy(project / "weights" / KERAS_FILE, clone / "weights")
-        (clone / ".venv").symlink_to((project / ".venv").resolve())
-        for path in [project / "pyproject.toml", *project.glob("requirements*.txt")]:
-            shutil.copystat(path, clone / path.name)  # make compares times
-
-
-# ---- Links, figures, excerpts ------------------------------------------------------------------
-
-
-def headings(page: str) -> set[str]:
-    """The names by which links find a page's headings on GitHub."""
-    found = re.findall(r"^#+ +(.+)$", BLOCK.sub("", page), re.MULTILINE)
-    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in found}
-
-
 def broken_links(project: Path) -> list[str]:
-    """Links and pictures that lead to no file of the project or no heading in it."""
+    """Links and pictures that lead to no file of the project or no heading in it, as GitHub names headings."""
     problems = []
     for name, page in pages(project).items():
-        text = re.sub(r"`[^`\n]*`", "", BLOCK.sub("", page))
-        for target in re.findall(r'\]\(([^)]+)\)|(?:src|href)="([^"]+)"', text):
-            path, _, heading = "".join(target).partition("#")
+        for target in re.findall(r"\]\(([^)]+)\)", re.sub(r"`[^`\n]*`", "", BLOCK.sub("", page))):
+            path, _, heading = target.partition("#")
+            file = (project / name).parent / path if path else project / name
             if re.match("[a-z]+:", path):
                 continue
-            file = ((project / name).parent / path if path else project / name).resolve()
-            if not file.exists() or not file.is_relative_to(project.resolve()):
+            if not file.exists() or not file.resolve().is_relative_to(project.resolve()):
                 problems.append(f"{name}: there is no {path}")
-            elif heading and heading not in headings(file.read_text(encoding="utf-8")):
-                problems.append(f"{name}: {path}#{heading} names a heading that does not exist")
+            elif heading:
+                headings = re.findall(r"^#+ +(.+)$", BLOCK.sub("", file.read_text(encoding="utf-8")), re.MULTILINE)
+                if heading not in [re.sub(r"[^\w\- ]", "", one.lower()).replace(" ", "-") for one in headings]:
+                    problems.append(f"{name}: {target} names a heading that does not exist")
     return problems
 
 
@@ -115,36 +85,37 @@ def unfounded_figures(project: Path) -> list[str]:
             if name.startswith("benchmarks/") or source.startswith("none, ") or not re.search(r"\d\.\d", table):
                 continue
             files = [project / file for file in source.split()]
-            if not files or not all(file.is_file() for file in files):
-                problems.append(f"{name}: no file holds the figures of the table {table[:60]!r}")
-                continue
-            measured = "\n".join(file.read_text(encoding="utf-8") for file in files)
-            rows = [[cell.strip() for cell in row.strip("|").split("|")] for row in table.splitlines()]
-            for row in rows[2:]:
-                for heading, cell in zip(rows[0], row, strict=True):
-                    cell = re.sub(r"\]\([^)]*\)|`[^`]*`|^\d: |^part \d", " ", cell)  # links, code, a part's number
-                    for figure in re.findall(FIGURE, cell) if "*" not in heading + cell else []:
-                        if not re.search(rf"(?<![\w.,]){re.escape(figure)}(?!\w|[.,]\d)", measured):
-                            problems.append(f"{name}: {figure} is not in {source}")
+            measured = "\n".join(file.read_text(encoding="utf-8") for file in files if file.is_file())
+            rows = [row.strip("|").split("|") for row in table.splitlines()]
+            for heading, cell in (
+                (heading, cell) for row in rows[2:] for heading, cell in zip(rows[0], row, strict=True)
+            ):
+                cell = re.sub(r"\]\([^)]*\)|`[^`]*`|^ \d: |^ part \d", " ", cell)  # links, code, a part's number
+                for figure in re.findall(FIGURE, cell) if "*" not in heading + cell else []:
+                    if not re.search(rf"(?<![\w.,]){re.escape(figure)}(?!\w|[.,]\d)", measured):
+                        problems.append(f"{name}: {figure} is not in {source or 'any file that is named'}")
     return problems
 
 
 def drifted_excerpts(project: Path) -> list[str]:
-    """```python blocks whose lines are not those of the file that the line above links to.
+    """```python blocks whose lines are not those of the .py file that was linked last above them.
 
     A line with only ``...`` stands for lines that are left out; the excerpt may be indented less than the file.
     """
     problems = []
     for name, page in pages(project).items():
-        for _, file, excerpt in re.findall(r"^(.*\]\((.+\.py)\).*\n\n?)?```python\n(.*?)```$", page, re.M | re.S):
-            source = (project / name).parent / file
-            text = source.read_text(encoding="utf-8") if file and source.is_file() else ""
-            for part in re.split(r"^\.\.\.\n", excerpt, flags=re.MULTILINE):
-                found = [text.find("\n" + textwrap.indent(part, " " * spaces)) for spaces in range(0, 20, 4)]
+        text, file = "", ""
+        for link, excerpt in re.findall(r"\]\(([^)]+\.py)\)|^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL):
+            if link:
+                file, source = link, (project / name).parent / link
+                text = source.read_text(encoding="utf-8") if source.is_file() else ""
+            rest = text
+            for part in re.split(r"^\.\.\.\n", excerpt, flags=re.MULTILINE) if excerpt else []:
+                found = [rest.find("\n" + textwrap.indent(part, " " * spaces)) for spaces in range(0, 20, 4)]
                 if max(found) < 0:
                     problems.append(f"{name}: this is not in {file or 'any file that is named'}: {part}")
                     break
-                text = text[max(found) + len(part) :]
+                rest = rest[max(found) + len(part) :]
     return problems
 
 
@@ -159,14 +130,16 @@ def main() -> None:
     p.add_argument("--quick", action="store_true", help="with this checkout's packages, and without the slow blocks")
     args = p.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        clone = Path(folder) / PROJECT.name
-        clean_clone(PROJECT, clone, args.quick)
+        clone, script, env = Path(folder, PROJECT.name), Path(folder, "commands.sh"), dict(os.environ)
+        subprocess.run(["git", "clone", "--quiet", PROJECT, clone], check=True)
+        if args.quick:  # `make` finds this checkout's packages and ImageNet weights installed
+            env["PYTHONPATH"] = os.pathsep.join([str(clone), str(clone / "data")])
+            shutil.copy(PROJECT / "weights" / KERAS_FILE, clone / "weights")
+            (clone / ".venv").symlink_to((PROJECT / ".venv").resolve())
+            for path in [PROJECT / "pyproject.toml", *PROJECT.glob("requirements*.txt")]:
+                shutil.copystat(path, clone / path.name)  # make compares times
         if problems := check_pages(clone):
             raise TutorialError("\n".join(problems))
-        env = dict(os.environ)
-        if args.quick:  # the packages are this checkout's, and so would tutorial/ be
-            env["PYTHONPATH"] = os.pathsep.join([str(clone), str(clone / "data")])
-        script = Path(folder) / "commands.sh"
         script.write_text(shell_script((clone / "README.md").read_text(encoding="utf-8"), args.quick))
         if subprocess.run(["bash", script], cwd=clone, env=env, check=False, stdin=subprocess.DEVNULL).returncode:
             raise TutorialError("a command of the README failed: see its message above.")

@@ -24,7 +24,7 @@ from tutorial.cli import ProgressBar, TutorialError, echo, escape, file_path, pa
 from tutorial.dataset import Photos, load_images
 from tutorial.files import atomic_write
 from tutorial.images import PhotoError, open_photo, read_photo
-from tutorial.model_file import FILES, FIRST_COMMAND, TRAINED_ON, ModelInfo
+from tutorial.model_file import FILES, FIRST_COMMAND, TRAINED_ON, ModelInfo, WeightsFile
 from tutorial.plots import draw_curves, draw_reliability, read_history
 from tutorial.recipes import DEFAULT, weights_dir
 
@@ -93,7 +93,7 @@ class Run:
     weights: Path  # the history is in the same folder
     data: Path  # the folder of its photos
     info: ModelInfo
-    predictions: dict[str, Predictions]  # to "validation", and perhaps "train" and "test"
+    predictions: dict[str, Predictions]  # to "validation", and perhaps "test"
     model: TrainedModel | None = None  # for heat maps
 
 
@@ -318,7 +318,7 @@ def write_report(folder: Path, data: Path) -> None:
         photos = photos_of(data, model.image_size)
         try:
             model.file.places(TRAINED_ON, photos["train"])
-            found = {split: _predictions(model, ones) for split, ones in photos.items() if split != "train"}
+            found = {split: saved_predictions(model.file, ones) for split, ones in photos.items() if split != "train"}
             runs.append(Run(model.info.settings.get("seed", 0), model.path, data, model.info, found, model))
         except TutorialError as error:
             others.append(str(error))
@@ -343,9 +343,10 @@ def write_report(folder: Path, data: Path) -> None:
     write_page(folder / "report.html", title, above, _scores(runs), below, named, end=end)
 
 
-def _predictions(model: TrainedModel, photos: Photos) -> Predictions:
+def saved_predictions(file: WeightsFile, photos: Photos) -> Predictions:
+    """The predictions that a part saved with its weights; see ``WeightsFile.predictions``."""
     names = [path.relative_to(photos.folder).as_posix() for path in photos.paths]
-    return Predictions(model.file.predictions(photos), np.int64(photos.labels), names)
+    return Predictions(file.predictions(photos), np.int64(photos.labels), names)
 
 
 def _scores(runs: list[Run]) -> tuple[list[str], list[list[str]]]:
