@@ -44,11 +44,11 @@ CHANGES: dict[str, dict[int, dict[str, Row]]] = {  # of each recipe and part: wh
         },
         2: WHOLE
         | {
+            "a tenth of the regularization": (["C=0.6"], ""),
+            "no regularization": (["C=0"], ""),
             "224 pixels": (["image_size=224"], ""),
             "192 pixels": (["image_size=192"], ""),
             "150 pixels": (["image_size=150"], ""),
-            "a tenth of the regularization": (["C=0.6"], ""),
-            "no regularization": (["C=0"], ""),
             "the original top model": (["pooling=", "dropout=0.5"], ""),
             "1/255 instead of ImageNet preprocessing": (["preprocessing=rescale"], ""),
             "photos resized to the nearest pixel, aliased": ([], NEAREST),

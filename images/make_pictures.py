@@ -122,7 +122,7 @@ def comparison(args: argparse.Namespace) -> None:
     sets = read_accuracy(table.read_text(encoding="utf-8")) if table.exists() else []
     if not sets:
         raise TutorialError(f"{table} has no table of accuracy over seeds: write one with benchmarks/accuracy.py.")
-    save_page(accuracy_figure(sets, (PROJECT / "README.md").read_text(encoding="utf-8"), TITLES), args.save)
+    save_page(accuracy_figure(sets, TITLES), args.save)
 
 
 def curves(args: argparse.Namespace) -> None:
