@@ -2,7 +2,7 @@
 # make DATA=folder     the same on your own photos: folder/train/<class>/ and folder/validation/<class>/
 # make RECIPE=improved the same with the improved recipe; with DATA=folder too
 # make setup           set up alone: virtual environment, packages, ImageNet weights
-# make data-tools      install what the scripts that collect and prune photos need besides
+# make data-tools      install the packages of the scripts in data/ that collect, prune and split photos
 # make cats-and-dogs   download the blog post's photos, 69 MB; then: make DATA=data/cats_and_dogs
 # make photos          collect photos of both cats from the internet, prune and split them; run it again to resume
 # make test            run the tests; TESTS=tests/test_images.py: some of them
@@ -88,14 +88,14 @@ cats-and-dogs: data-tools
 	$(python) data/cats_and_dogs.py
 	@echo "or all three parts: make DATA=data/cats_and_dogs"
 
-# The story's photos. A person has to look at what prune.py finds: mark photos, run this again, and they are moved out.
+# Photos of calico and tabby cats. A person has to check what prune.py finds: mark photos, run this again to move them.
 photos: data-tools $(imagenet)
 	$(python) data/collect.py $(calico) --class calico --count $(COUNT) --data "$$COLLECT_TO" $(COLLECT_FLAGS)
 	$(python) data/collect.py $(tabby) --class tabby --count $(COUNT) --data "$$COLLECT_TO" $(COLLECT_FLAGS)
 	test ! -e "$$COLLECT_TO/prune.csv" || $(python) data/prune.py --apply --data "$$COLLECT_TO"
 	$(python) data/prune.py --data "$$COLLECT_TO"
 	$(python) data/split.py --train $(TRAIN) --validation $(VALIDATION) --data "$$COLLECT_TO"
-	@echo "look at $$COLLECT_TO/prune.html, mark what does not belong, and run make photos again; then: make"
+	@echo "mark photos in $$COLLECT_TO/prune.html, save prune.csv to $$COLLECT_TO, run make photos again; then: make"
 
 data/drawn/.complete: | .venv/.installed
 	$(python) data/draw_cats.py

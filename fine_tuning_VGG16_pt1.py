@@ -114,7 +114,7 @@ def main() -> None:
         callbacks=[*training_callbacks(s.ema_momentum), checkpoint], shuffle=False, verbose=2,  # shuffled by seed
     )  # fmt: skip
 
-    # Evaluation; then the weights, and all that predict.py needs to know, are saved in one file
+    # Evaluate; save the weights and everything else that predict.py needs in one file
     results = evaluate(predictor(model, "rescale", s.flip_tta), validation, test, s.calibration)
     save_model(weights_file, model, args, s, train, results, checkpoint)
     if args.report:

@@ -104,7 +104,7 @@ def main() -> None:
         callbacks=[*training_callbacks(), checkpoint], shuffle=False, verbose=2,  # train_data is shuffled by seed
     )  # fmt: skip
 
-    # Evaluation; then the weights, and all that predict.py needs to know, are saved in one file
+    # Evaluate; save the weights and everything else that predict.py needs in one file
     def predictions(photos: Photos) -> np.ndarray:
         found = validation_features if photos is validation else features(photos)
         return class_probabilities(top.predict_on_batch(found))

@@ -1,8 +1,9 @@
 """Part 3: fine-tune VGG16's last convolutional block.
 
-Part 2 used VGG16 as it was. Here its trained top model is put back on VGG16, and both are trained further, VGG16 in its
-last block only: the first detect edges and textures, which cats share with everything on ImageNet. Two things protect
-VGG16's weights: the top model is trained already (a random one would send large gradients back), and steps are small.
+Part 2 used VGG16 unchanged. Here its trained top model is put on VGG16, and both are trained further, but of VGG16 only
+the last block: the first blocks detect edges and textures, which all photos have in common. Two more things protect
+VGG16's weights: the top model is already trained (a random one would send large gradients back), and the learning rate
+is small.
 
     python fine_tuning_VGG16_pt3.py --data data                       after part 2 with the same flags
     python fine_tuning_VGG16_pt3.py --data data --recipe improved
@@ -111,7 +112,7 @@ def main() -> None:
         callbacks=[*training_callbacks(), checkpoint], shuffle=False, verbose=2,  # train_data is shuffled by seed
     )  # fmt: skip
 
-    # Evaluation; then the weights, and all that predict.py needs to know, are saved in one file
+    # Evaluate; save the weights and everything else that predict.py needs in one file
     def predictions(photos: Photos) -> np.ndarray:
         data = validation_data if photos is validation else Images(photos, s.batch_size, part2.preprocessing)
         return predict_data(model, data)[0]

@@ -1,14 +1,14 @@
 """Predict the class of photos with a trained model.
 
-    python predict.py photo.jpg                     calico (98.7%), from the best model there is
+    python predict.py photo.jpg                     prints "calico (98.7%)"; uses the best model it finds
     python predict.py photo.jpg --threshold 0.9     "not sure" where the probability is below 90%
-    python predict.py photo.jpg --explain           and a heat map of the regions that support the prediction
+    python predict.py photo.jpg --explain           saves a heat map of the regions that support the prediction
     python predict.py photo.jpg folder --json       one JSON object a line, for other programs
     python predict.py folder --csv table.csv        a table of all predictions
-    python predict.py folder --sort-into sorted     a copy of each photo in sorted/calico and so on, or sorted/not-sure
-    python predict.py photo.jpg --imagenet          what VGG16 predicts as trained on ImageNet's 1,000 classes
+    python predict.py folder --sort-into sorted     copies each photo to sorted/<class>/ or sorted/not-sure/
+    python predict.py photo.jpg --imagenet          the prediction of VGG16 itself, for ImageNet's 1,000 classes
 
-A weights file holds all that is needed: its network's settings, the preprocessing, the classes, the calibration.
+A weights file contains all that prediction needs: settings of the network, preprocessing, class names, calibration.
 """
 
 import json
@@ -67,7 +67,7 @@ class TrainedModel:
         self.threshold = self.info.rejection_threshold if threshold is None else threshold
         photos = sum(self.info.photos.get("train", {}).values())
         self.name = f"{path}, {self.info.model} for {' or '.join(self.info.class_names)}, trained on {photos:,} photos"
-        self.name += "; it came with the tutorial and gives way to your own" * (path.parent == pretrained_dir())
+        self.name += "; pretrained, used until you train a model" * (path.parent == pretrained_dir())
 
     @cached_property
     def network(self):  # noqa: ANN201  a keras.Model
@@ -107,20 +107,20 @@ class TrainedModel:
 def main() -> int:
     """Predict every photo; the exit status is 2 if one of them could not be read."""
     p = parser(__doc__)
-    add, text = p.add_argument, 'report "not sure" below this probability, 0 to 1 (default: the weights file has it)'
+    add, text = p.add_argument, 'report "not sure" below this probability, 0 to 1 (default: from the weights file)'
     add("photos", nargs="+", type=file_path, metavar="PHOTO", help="photos, or folders of them")
-    add("--weights", type=file_path, metavar="FILE", help="weights of one part (default: the best there are)")
+    add("--weights", type=file_path, metavar="FILE", help="weights file (default: the best model in weights/)")
     add("--threshold", type=probability, metavar="P", help=text)
     add("--save", type=file_path, metavar="PICTURE", help="write the photos with their predictions as a picture")
-    add("--explain", action="store_true", default=None, help="with Grad-CAM heat maps (default file: explained.png)")
-    add("--json", action="store_true", help="one JSON object a line on standard output, nothing else there")
+    add("--explain", action="store_true", default=None, help="save Grad-CAM heat maps (default: explained.png)")
+    add("--json", action="store_true", help="print one JSON object per photo and nothing else on standard output")
     add("--csv", type=file_path, metavar="TABLE", help="write the predictions as a table instead of printing them")
-    add("--sort-into", type=file_path, metavar="DIR", help="copy the photos into a folder there for each class")
-    add("--imagenet", action="store_true", help="the best two of ImageNet's 1,000 classes (downloads 553 MB, once)")
+    add("--sort-into", type=file_path, metavar="DIR", help="copy each photo to DIR/<class>/ or DIR/not-sure/")
+    add("--imagenet", action="store_true", help="the top two of ImageNet's 1,000 classes (downloads 553 MB, once)")
     args = p.parse_args()
     for flag in ("weights", "threshold", "explain", "csv", "sort-into"):
         if args.imagenet and getattr(args, flag.replace("-", "_")) is not None:
-            raise TutorialError(f"--{flag} is for the models that you train: leave it out, or leave out --imagenet.")
+            raise TutorialError(f"--{flag} and --imagenet exclude each other: leave out one of them.")
 
     # The model and the photos
     model = ImageNetClassifier() if args.imagenet else TrainedModel(args.weights or best_weights(), args.threshold)

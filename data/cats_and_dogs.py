@@ -1,12 +1,12 @@
-"""Get the blog post's photos: cats and dogs, of each 1,000 to train on and 400 to validate.
+"""Download photos of cats and dogs: the blog post's 1,000 + 400 of each class, or Google's 1,000 + 500.
 
     python data/cats_and_dogs.py                          Google's copy of 3,000 photos, 69 MB: 1,000 and 500 of each
     python data/cats_and_dogs.py --source microsoft       all 25,000, 787 MB, and of these the blog post's
     python data/cats_and_dogs.py --zip train.zip          a file that you have: one of those two, or Kaggle's
     python data/cats_and_dogs.py --zip train.zip --train 5000 --validation 1000       others, at random
 
-The blog post trained on Kaggle's cat.0 to cat.999 and dog.0 to dog.999 and validated on 1000 to 1399 of each; its dogs
-count from 12500 on, because they stand behind the 12,500 cats. Microsoft's numbers are taken to be Kaggle's. Files that
+The blog post trained on Kaggle's cat.0 to cat.999 and dog.0 to dog.999 and validated on 1000 to 1399 of each; it
+numbers the dogs from 12500, after the cats. Microsoft's numbers are taken to be Kaggle's. Files that
 are no photos are left out and counted. Run again, it replaces what it made in data/cats_and_dogs/, and nothing else.
 """
 
@@ -226,9 +226,7 @@ def unpack(
                 content,
             )
         if found < (enough if counts else 1):
-            raise TutorialError(
-                f"{path} has {found} {animal}s for {split}, not {enough}: ask for fewer, or name another."
-            )
+            raise TutorialError(f"{path} has {found} {animal}s for {split}, not {enough}: ask for fewer, or use --zip.")
     echo(f"{left_out} files are no photos and were left out" if left_out else "every file is a photo")
 
 
@@ -238,8 +236,8 @@ def main() -> None:
     add = p.add_argument
     add("--source", choices=SOURCES, default="google", help="to download from (default: %(default)s)")
     add("--zip", type=file_path, metavar="FILE", help="use this file, and download nothing")
-    add("--train", type=positive_int, metavar="N", help="photos of each animal, at random (default: as above)")
-    add("--validation", type=positive_int, metavar="N", help="the same")
+    add("--train", type=positive_int, metavar="N", help="training photos of each class, at random (default: as above)")
+    add("--validation", type=positive_int, metavar="N", help="validation photos of each class, at random")
     add("--seed", type=seed_number, metavar="N", default=0, help="same seed, same photos (default: %(default)s)")
     folder = project_path("data/cats_and_dogs")
     add("--data", type=file_path, metavar="DIR", default=folder, help="folder to make (default: %(default)s)")

@@ -3,8 +3,8 @@
     python data/collect.py "calico cat" "calico kitten" --class calico --count 1500
 
 Searches Flickr (with a key in FLICKR_API_KEY) or Openverse (without one) for freely licensed photos and puts them
-into data/collected/<class>/, with attribution.csv. Ctrl-C stops it at any time; the same command resumes, and fetches
-nothing twice.
+into data/collected/<class>/, with attribution.csv. Ctrl-C stops it at any time; the same command resumes and downloads
+no photo twice.
 """
 
 import argparse
@@ -138,7 +138,7 @@ def main() -> None:
     photos = Collection(folder)
     before, left_out = photos.count, Counter()
     if photos.removed:
-        echo(f"removed from {folder} earlier, so not fetched again: {photos.removed}")
+        echo(f"photos removed from {folder} earlier, not downloaded again: {photos.removed}")
     try:
         if photos.count < args.count:
             left_out = collect(args, folder)
@@ -153,9 +153,9 @@ def main() -> None:
         raise TutorialError(f"nothing was found for {' or '.join(map(repr, args.queries))}: try other words.")
     echo(f"{photos.count} photos are in {folder}, {photos.count - before} of them new; attribution.csv has the authors")
     if photos.count < args.count:
-        echo(f"fewer than {args.count}, and all that these queries find: add another query")
+        echo(f"that is fewer than {args.count}, but these queries find no more: add another query")
     if photos.without_row:
-        echo(f"without a row in attribution.csv, so of unknown license: {len(photos.without_row)}")
+        echo(f"photos without a row in attribution.csv, whose license is unknown: {len(photos.without_row)}")
     echo(f"next: python data/prune.py --data {shlex.quote(str(args.data))}")
 
 

@@ -1,12 +1,12 @@
-"""Find the photos that a person should check; move out, or to their right class, the ones that person marks.
+"""Find unreadable, duplicate, mislabeled and unusual photos; move the ones that you mark.
 
     python data/prune.py --data data                check; writes prune.html and prune.csv, moves nothing
     python data/prune.py --data data --apply        move the marked photos to data/pruned/, or to the other class
     python data/prune.py --data data --undo         move them all back
 
 A search for "calico cat" also finds broken files, the same photo five times, tabbies, dogs, mugs and drawings. Unreadable
-and tiny files and copies are found for certain; by VGG16's features, label errors are found by cross-validation, and
-outliers are ranked by how far they are from the rest of their class. Nothing is ever deleted.
+files, tiny photos and copies are certain. Label errors (by cross-validation) and outliers (by distance from the class),
+both on VGG16's features, are suggestions to check. Nothing is ever deleted.
 """
 
 import sys
@@ -48,9 +48,9 @@ KINDS = [
     ("Tiny photos", f"The shorter side is under {TINY} pixels."),
     ("In two splits", "A photo that was trained on inflates the validation and test accuracy: mark one of them."),
     ("In two classes", "The same photo under both names: mark the wrong one, or both."),
-    ("Duplicates", "The best copy first. split.py keeps copies on one side, but each counts as a photo."),
+    ("Duplicates", "The largest copy first. split.py keeps copies in one split, but counts each as a photo."),
     ("Possible label errors", "A classifier trained on the other photos predicts another class; the most certain first."),
-    ("Outliers", "The furthest from their class first. Most of them do belong: mark those that do not show the class."),
+    ("Outliers", "The furthest from their class first. Most of them are correct: mark only those that are not."),
 ]
 UNREADABLE, TINY_ONE, LEAK, BOTH, COPY, LABEL, OUTLIER, FINE = range(len(KINDS) + 1)
 Row = dict[str, str | int]  # of the table, and its kind
@@ -158,7 +158,7 @@ def check(data: Path, ranking: bool) -> None:
     kept = marks(table) if table.exists() else {}  # the reader's marks so far
     collected, split = photo_files(data, COLLECTED), [file for stage in STAGES[1:] for file in photo_files(data, stage)]
     if not collected + split:
-        raise TutorialError(f"{data / COLLECTED} has no photos in class folders: collect some, or name another --data.")
+        raise TutorialError(f"{data / COLLECTED} has no photos in class folders: collect some, or use --data.")
     photos = inspect_photos(data, collected or split)
     groups = copies(photos)
     rows = describe(photos, groups)
@@ -179,7 +179,7 @@ def check(data: Path, ranking: bool) -> None:
     write_contact_sheet(page, data, f"Photos to check in {data}", ordered, COLUMNS, sections)
     counts = [f"{len(found)} {title.lower()}" for (title, _), found in zip(KINDS, of_kind, strict=True)]
     echo(f"{len(photos)} photos: {', '.join(counts)}")
-    echo(f"open {page}; click what is wrong with a photo, and save the table; or write marks into {table}")
+    echo(f"open {page}, mark photos and save prune.csv; or edit the mark column of {table}")
     echo(f"then: {next_command('data/prune.py', data, '--apply')}")
     echo(f"next: {following(data)}")
 
@@ -215,8 +215,8 @@ def undo(data: Path) -> None:
     echo(f"moved {moved} photos back")
     if stay:
         raise TutorialError(
-            f"{len(stay)} photos stay where they are, {data / stay[0]} the first, because other files have their "
-            "names: move those away and run this again."
+            f"{len(stay)} photos could not be moved back, such as {data / stay[0]}, because other files have their "
+            "names: move those files away and run this again."
         )
     echo(f"next: {next_command('data/prune.py', data)}")
 
@@ -226,7 +226,7 @@ def main() -> None:
     p = parser(__doc__)
     text = "folder with collected/<class>/, or train/<class>/, validation/<class>/ ... (default: %(default)s)"
     p.add_argument("--data", type=file_path, metavar="DIR", default=project_path("data"), help=text)
-    p.add_argument("--no-ranking", action="store_true", help="no label errors and outliers: seconds instead of minutes")
+    p.add_argument("--no-ranking", action="store_true", help="skip label errors and outliers, which take minutes")
     do = p.add_mutually_exclusive_group()
     text = "move the photos marked in CSV (default: DIR/prune.csv) to DIR/pruned/<class>/, or to another class"
     do.add_argument("--apply", nargs="?", type=file_path, const=Path(), metavar="CSV", help=text)

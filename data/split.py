@@ -56,8 +56,8 @@ def usable(data: Path) -> list[Photo]:
     if len(names) < 2:
         listed = f" ({', '.join(names)})" if names else ""
         raise TutorialError(
-            f"{data / COLLECTED} has {len(names)} class folders{listed}, and the tutorial tells two or more classes "
-            "apart: collect photos of two, or name another --data."
+            f"{data / COLLECTED} has {len(names)} class folders{listed}; at least two are needed: "
+            "collect photos of another class, or use --data."
         )
     photos = inspect_photos(data, photo_files(data, COLLECTED))
     for photo in photos:
@@ -117,7 +117,7 @@ def main() -> None:
     copies = sum(len(group) - 1 for group in groups)
     both = sum(len({names[i] for i in group}) > 1 for group in groups)
     echo(
-        f"{copies} copies were kept on the side of their photo"
+        f"{copies} copies were kept in the split of their original"
         + (f"; {both} photos are in both classes: prune them" if both else "")
     )
     echo(f"saved {args.data / TRAIN}, {args.data / VALIDATION} and {args.data / 'split.csv'}")

@@ -1,1 +1,1 @@
-"""Commands beside the story; the parts and benchmarks/accuracy.py import report.py."""
+"""Further commands; the parts and benchmarks/accuracy.py import report.py."""

@@ -33,7 +33,7 @@ def trained_models(folders: list[Path]) -> list[Path]:
 def main() -> None:
     """Print the table."""
     p = parser(__doc__)
-    p.add_argument("photo", nargs="?", type=file_path, metavar="PHOTO", help="a photo for each model, or its folder")
+    p.add_argument("photo", nargs="?", type=file_path, metavar="PHOTO", help="photo, or folder: its first photo")
     text = f"folder of weights files (default: {weights_dir(DEFAULT)} and the recipes' folders in it)"
     p.add_argument("--weights-dir", type=file_path, metavar="DIR", help=text)
     p.add_argument("--save", type=file_path, metavar="PICTURE", help="write the predictions as a picture")

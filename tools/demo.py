@@ -1,4 +1,4 @@
-"""A page in the browser on which one drops a photo and sees what each trained model says about it.
+"""A local web page: drop a photo and see each trained model's prediction and heat map.
 
     python tools/demo.py                              the models in weights/, or those that came with the tutorial
     python tools/demo.py --weights-dir weights/improved --port 8000
@@ -84,13 +84,13 @@ function picture(parent, source, caption) {
 
 async function ask(request) {
   const mine = ++latest;
-  show('status').textContent = 'Looking ...';
+  show('status').textContent = 'Predicting ...';
   show('answer').replaceChildren();
   let answer;
   try {
     answer = await (await request).json();
   } catch (error) {
-    answer = {error: 'The server does not answer: is tools/demo.py still running?'};
+    answer = {error: 'No response from the server: is tools/demo.py still running?'};
   }
   if (mine !== latest) return;
   show('status').textContent = answer.error || '';
@@ -134,7 +134,7 @@ show('camera').onclick = async () => {
     }
     video.hidden = false;
     video.play();
-    show('camera').textContent = 'Now';
+    show('camera').textContent = 'Capture';
     return;
   }
   const canvas = document.createElement('canvas');
@@ -204,7 +204,7 @@ def application(models: list[TrainedModel], example: tuple[bytes, str], port: in
 
     async def predict(request: Request) -> Response:
         if request.headers.get("origin") not in own:  # a page elsewhere that uses this computer's browser
-            return JSONResponse({"error": "only this computer's own page may ask."}, 403)
+            return JSONResponse({"error": "requests are accepted from this page only."}, 403)
         if request.url.path == "/example":
             return await run_in_threadpool(predictions, *example)
         content = bytearray()

@@ -183,7 +183,7 @@ def main() -> None:
     p.add_argument("--to", choices=PACKAGES, required=True, help="format")
     text = "weights of one part (default: the model that predict.py uses)"
     p.add_argument("--weights", type=file_path, metavar="FILE", help=text)
-    p.add_argument("--output", type=file_path, metavar="DIR", help="default: exported/ and the model's name")
+    p.add_argument("--output", type=file_path, metavar="DIR", help="output folder (default: exported/<model>)")
     args = p.parse_args()
     file = WeightsFile(args.weights or best_weights())
     target = export(file, args.to, args.output or Path("exported", file.info.model))

@@ -1,4 +1,4 @@
-"""Write the page that shows how training went: report.html, one file that holds everything it shows.
+"""Write report.html, one self-contained page with the results of training.
 
     python tools/report.py                                       of the models in weights/
     python tools/report.py --data photos --weights-dir weights/improved
@@ -175,7 +175,7 @@ def _curves(runs: list[Run], each: str) -> str:
         histories = [read_history(one.weights.with_name(f"{one.info.model}.csv")) for one in runs]
     except TutorialError as error:
         return f"<p>No learning curves: {text(error)}</p>"
-    charts, caption = [], "train: before each step and with dropout, in parts 1 and 3 on augmented photos" + each
+    charts, caption = [], "train: mean over an epoch, with dropout, in parts 1 and 3 on augmented photos" + each
     for what in ("accuracy", "loss"):
 
         def draw(axis: Axes, what: str = what) -> None:
@@ -194,8 +194,8 @@ def _reliability(runs: list[Run], together: str) -> str:
     ones = [trained.predictions["validation"] for trained in runs]
     bins = reliability(*(np.concatenate([getattr(one, name) for one in ones]) for name in ("probabilities", "labels")))
     alt = "accuracy by probability: " + ", ".join(f"{right:.2f} at {sure:.2f}" for sure, right, _ in bins)
-    caption = "accuracy by probability; on the straight line, eight in ten photos with 80% are right" + together
-    label = "probability of the predicted class (and photos)"
+    caption = "accuracy by confidence; perfect calibration is the diagonal" + together
+    label = "mean confidence (labels: number of photos)"
     return _chart("Reliability", lambda axis: draw_reliability(axis, bins), label, alt, caption)
 
 
@@ -330,7 +330,7 @@ def write_report(folder: Path, data: Path) -> None:
     below = [
         "Train accuracy is that of the last epoch, in parts 1 and 3 on augmented photos. Log loss, calibration error "
         f"and all that follows are of the validation photos, of which one is {one:.2g} points"
-        + ("; the test photos chose nothing: report their accuracy." if "test" in photos else "."),
+        + ("; no setting was chosen on the test photos: report their accuracy." if "test" in photos else "."),
         *others,
     ]
     left_out = [text(one) for split in photos.values() for one in split.left_out]
@@ -339,7 +339,7 @@ def write_report(folder: Path, data: Path) -> None:
     end = f"<h2>Left out of the data folder</h2>{f'<ul>{end}</ul>' if end else '<p>Nothing.</p>'}"
     above = [f"{split}: {counted(ones.counts())}" for split, ones in photos.items()]
     named = {(one.info.model, one.info.recipe): [one] for one in runs}
-    title = f"How training went: {data.resolve().name}"
+    title = f"Training report: {data.resolve().name}"
     write_page(folder / "report.html", title, above, _scores(runs), below, named, end=end)
 
 

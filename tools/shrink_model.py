@@ -28,7 +28,7 @@ def shrink(path: Path, folder: Path) -> Path:
     file = WeightsFile(path)
     info = file.info
     if info.half_precision or info.model == "bottleneck_fc_model":
-        raise TutorialError(f"{path} is small already: copy it as it is.")
+        raise TutorialError(f"{path} cannot be shrunk further: copy it instead.")
     if folder.resolve() == path.parent.resolve():
         raise TutorialError(f"{path} would be overwritten: name another folder than {folder}.")
     model = load_network(file)

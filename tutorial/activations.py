@@ -181,7 +181,7 @@ def cached_activations(
             caches[split].append(Cache(frozen, batch, len(data.labels), path, key, "<f2"))
     missing = {cache.path: cache for split in caches.values() for cache in split if cache.load() is None}
     what = f"block 4's activations for {copies} augmented copies of each photo"
-    otherwise = "training on new copies in every epoch, which is slower and needs no disk; --cached-copies takes fewer"
+    otherwise = "training on new copies in every epoch, which is slower; a smaller --cached-copies needs less space"
     if missing and not has_room(folder, sum(cache.bytes for cache in missing.values()), what, otherwise):
         return None
     for split, found in caches.items():

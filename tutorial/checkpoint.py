@@ -84,7 +84,7 @@ class Checkpoint(keras.callbacks.Callback):
                 state = [file[f"arr_{i}"] for i in range(len(file.files) - 1)]
             before, history, seconds = metadata["made_from"], metadata["history"], float(metadata["seconds"])
         except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile):
-            echo(f"the interrupted run in {self.path} is damaged: starting again")
+            echo(f"the checkpoint {self.path} is damaged: starting again")
             return
         different = []
         for name, now in {**dict.fromkeys(before), **self.made_from}.items():
@@ -149,7 +149,7 @@ class Checkpoint(keras.callbacks.Callback):
                 state = (variable.numpy() for variable in _variables(self.model))
                 np.savez(temporary, *state, metadata=np.array(json.dumps(metadata)))
         except TutorialError as error:
-            echo(f"{str(error).rstrip('.')}: this run cannot be resumed after this epoch if it is interrupted")
+            echo(f"{str(error).rstrip('.')}: there is no checkpoint of this epoch to resume from")
 
     def remove(self) -> None:
         """Remove the file: the run is finished, or discarded."""

@@ -175,8 +175,7 @@ def _find_split(data: Path, split: str) -> Photos:
     if len(classes) < 2:
         there = f"has one class folder ({next(iter(classes))})" if classes else "has no class folders"
         raise TutorialError(
-            f"{folder} {there}, and the tutorial tells two or more classes apart: "
-            "make one folder of photos for each of them."
+            f"{folder} {there}; at least two classes are needed: make one folder of photos for each class."
         )
     if len(classes) > MAX_CLASSES:
         raise TutorialError(f"{folder} has {len(classes)} classes, more than {MAX_CLASSES}: use fewer.")

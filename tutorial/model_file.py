@@ -1,8 +1,8 @@
 """The weights file of a trained model, which holds all that predict.py needs to know.
 
 Weights only, in Keras's ``.weights.h5`` layout, never a pickled or whole model: reading one cannot run code. HDF5
-leaves the beginning of a file to its writer (the "user block"). There stand, as text, the SHA-256 of all that follows
-and the metadata as JSON, so that damage is found before HDF5's library, which can crash on it, sees the file.
+leaves the beginning of a file to its writer (the "user block"). It holds, as text, the SHA-256 of all that follows and
+the metadata as JSON, so that damage is found before HDF5's library, which can crash on it, reads the file.
 """
 
 import json
@@ -79,7 +79,7 @@ class _Memory(BytesIO):
 
 
 class WeightsFile:
-    """A weights file, read once: all that is asked of it later is from the same moment.
+    """A weights file, read into memory once, so that metadata and weights match even if the file is replaced.
 
     Raises:
         TutorialError: the file is missing, damaged, or was not saved by one of the parts.
@@ -154,7 +154,7 @@ class WeightsFile:
             if same:
                 raise TutorialError(
                     f"{len(same)} of {len(split.paths)} photos in {split.folder} were training photos of {self.path} "
-                    f"({some(same)}), so scores on them mean nothing; train it on today's photos first: {command}"
+                    f"({some(same)}), so scores on them mean nothing; train it on the new split first: {command}"
                 )
 
     def predictions(self, photos: Photos) -> np.ndarray:
@@ -183,8 +183,8 @@ class WeightsFile:
         now = [_number(digest) for digest in photos.digests]
         if set(places) != set(now) or photos.counts() != self.info.photos.get(photos.folder.name):
             raise TutorialError(
-                f"{self.path} was not made from the photos that are now in {photos.folder}: train it again, or use "
-                "--data to name its photos."
+                f"{self.path} was not made from the photos in {photos.folder}: train it again, or use "
+                "--data with the folder of its photos."
             )
         return [places[number] for number in now]
 
@@ -274,7 +274,7 @@ def _parse(path: Path, content: bytes) -> ModelInfo:
     if info.model not in FILES or info.preprocessing not in PREPROCESSING:
         raise TutorialError(
             f"{path} holds a {info.model!r} with {info.preprocessing!r} preprocessing, which this version does not "
-            "know: train it again."
+            "support: train it again."
         )
     return info
 

@@ -107,7 +107,7 @@ def draw_reliability(axis: Axes, bins: Bins) -> None:
         axis.annotate(f"{n}", (x, y), textcoords="offset points", xytext=place, ha="right", fontsize=9)
     axis.set_xlim(min(0.45, min(confidence) - 0.05), 1.02)
     axis.set_ylim(-0.02, 1.05)
-    axis.set_xlabel("mean probability of the predicted class (and photos)")
+    axis.set_xlabel("mean confidence (labels: number of photos)")
     axis.grid(alpha=0.3)
 
 
@@ -171,4 +171,4 @@ def check_picture_name(path: Path, photos: list[Path]) -> None:
         raise TutorialError(f"{path} is one of the photos and is not overwritten: name another picture with --save.")
     suffixes = sorted(FigureCanvasBase.get_supported_filetypes())
     if path.suffix.lower().lstrip(".") not in suffixes:
-        raise TutorialError(f"{path} does not end like a picture: use one of .{', .'.join(suffixes)}.")
+        raise TutorialError(f"{path} does not have the suffix of a picture format: use one of .{', .'.join(suffixes)}.")

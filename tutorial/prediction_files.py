@@ -27,7 +27,7 @@ def predict_photos(model: Any, photos: list[Path]) -> Iterator[tuple[Path, Any, 
 
     Yields:
         Each photo, its pixels, uint8 (size, size, 3), and its prediction in words and as JSON. Where it cannot be read,
-        the error stands in the place of all three.
+        the error replaces all three.
     """
     progress = ProgressBar("predicting", len(photos))
     for start in range(0, len(photos), 4 * INFERENCE_BATCH):

@@ -79,7 +79,7 @@ def parse_settings(doc: str, recipes: Recipes) -> tuple[argparse.Namespace, Simp
             values = ", ".join(f"{recipe}: {values[name]}" for recipe, values in recipes.items() if name in values)
             add(f"--{name.replace('_', '-')}", type=kind, metavar="N", help=f"{text} ({values})")
     add("--seed", type=seed_number, metavar="N", default=0, help="same seed, same machine: same result (default: 0)")
-    text = f"folder for everything the part saves (default: {weights_dir(DEFAULT)}; other recipes: a folder in it)"
+    text = f"folder to save to (default: {weights_dir(DEFAULT)}; other recipes: {weights_dir('<recipe>')})"
     add("--weights-dir", type=file_path, metavar="DIR", help=text)
     add("--restart", action="store_true", help="discard an interrupted run")
     add("--report", action="store_true", help="end with report.html in that folder, see tools/report.py")
@@ -124,7 +124,7 @@ def _change(settings: dict[str, Any], text: str, recipes: Recipes) -> None:
     name, _, value = text.partition("=")
     known = dict(flattened(settings))
     if name not in known:
-        raise TutorialError(f"--set {text}: there is no setting {name!r}; there are {', '.join(known)}.")
+        raise TutorialError(f"--set {text}: there is no setting {name!r}; the settings are {', '.join(known)}.")
     default = known[name]
     given: Any = None
     *groups, last = name.split(".")

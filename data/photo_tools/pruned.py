@@ -79,11 +79,11 @@ def _rename(source: Path, target: Path) -> None:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         if os.path.lexists(target):
-            raise TutorialError(f"{target} exists by now and is not overwritten: run the command again.")
+            raise TutorialError(f"{target} now exists and is not overwritten: run the command again.")
         os.rename(source, target)
     except OSError as error:
         raise TutorialError(
-            f"{source} could not be moved to {target} ({error.strerror}): free it and run the command again."
+            f"{source} could not be moved to {target} ({error.strerror}): close it and run the command again."
         ) from None
 
 

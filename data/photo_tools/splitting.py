@@ -73,7 +73,7 @@ def split_photos(
             return sides
     largest = max(groups, key=len)
     raise TutorialError(
-        f"the copies among the photos cannot be kept on one side with these numbers (one photo of {names[largest[0]]} "
+        f"the copies of a photo cannot be kept in one split with these numbers (one photo of {names[largest[0]]} "
         f"occurs {len(largest)} times): move copies out with data/prune.py, or give smaller numbers."
     )
 
