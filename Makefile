@@ -58,7 +58,7 @@ all: setup $(photos)
 	$(python) fine_tuning_VGG16_pt3.py $(flags) $(part3)
 	@echo; echo "== One photo, by the trained models side by side"
 	$(python) tools/compare.py "$${PHOTO:-$$DATA/validation}" --save $(saved)/prediction.png
-	@echo; echo "== How training went"
+	@echo; echo "== Training report"
 	$(python) tools/report.py --data "$$DATA" --weights-dir $(saved)
 	@$(note)
 

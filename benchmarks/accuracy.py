@@ -169,7 +169,7 @@ def words(data: Path, runs: dict[tuple[str, str], list[Run]], folds: int | None)
         * (not folds),
         "Balanced accuracy, ROC AUC, log loss and ECE (expected calibration error) are of the validation photos.",
         "The validation photos chose the improved recipe's calibration and rejection threshold, so their scores are a "
-        "little too good" + ("; the test photos chose nothing." if "test" in photos else "."),
+        "little too good" + ("; no setting was chosen on the test photos." if "test" in photos else "."),
     ]
     if folds:
         below.append(

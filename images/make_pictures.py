@@ -274,7 +274,7 @@ def parse() -> argparse.Namespace:
             "metavar": "FILE",
             "help": "of this photo (default: Chelsea's, which is fetched)",
         },
-        "--weights": {"type": file_path, "metavar": "FILE", "help": "of the model (default: the best there is)"},
+        "--weights": {"type": file_path, "metavar": "FILE", "help": "of the model (default: the best one)"},
         "--weights-dir": {
             "type": file_path,
             "metavar": "DIR",

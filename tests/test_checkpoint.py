@@ -197,7 +197,7 @@ def test_a_full_disk_is_a_sentence_and_leaves_what_was_there(trained, disk, sent
     old = weights / "small_convnet.weights.h5"
     old.write_bytes(b"old")
     done = run_part(1, trained.data, weights, "--epochs", 2)
-    assert "cannot be resumed after this epoch if it is interrupted" in done.stdout
+    assert "there is no checkpoint of this epoch to resume from" in done.stdout
     line = sentence(done)
     assert str(old) in line and "could not be written" in line
     assert old.read_bytes() == b"old" and not debris(weights)

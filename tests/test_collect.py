@@ -691,8 +691,8 @@ def test_a_photo_the_reader_removed_stays_removed_and_is_replaced_by_another(sit
     (folder / removed).unlink()
     (folder / "mine.jpg").write_bytes(picture("mine"))
     done = collect(site, tmp_path, *flags)
-    assert done.returncode == 0 and "earlier, so not fetched again: 1\n" in done.stdout
-    assert "so of unknown license: 1\n" in done.stdout and (folder / "mine.jpg").read_bytes() == picture("mine")
+    assert done.returncode == 0 and "earlier, not downloaded again: 1\n" in done.stdout
+    assert "whose license is unknown: 1\n" in done.stdout and (folder / "mine.jpg").read_bytes() == picture("mine")
     assert not (folder / removed).exists() and len(rows(tmp_path)) == 11
     assert set(site.photos().values()) == {1}
 

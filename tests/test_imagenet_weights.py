@@ -102,7 +102,7 @@ def test_then_kerass_download_and_a_truncated_local_file_is_replaced(place, web_
     shutil.copy(imagenet_file, place / "served")
     done = fetch(place, f"{web_server.url}/{FILE}", web_server.url)
     assert done.returncode == 0, done.stderr
-    assert "is refused and will be replaced: it is damaged" in done.stderr
+    assert "is not valid and will be replaced: it is damaged" in done.stderr
     assert "were fetched from Keras's download" in done.stderr
     assert web_server.requests == [f"/{FILE}"]
     assert fetch(place).returncode == 0  # what is there now is good
@@ -172,7 +172,7 @@ def test_a_weights_file_with_terabytes_or_links_is_refused(place, imagenet_file)
                 file[name] = h5py.ExternalLink(imagenet_file, name)
         done = fetch(place)
         assert done.returncode == 2 and "Traceback" not in done.stderr
-        assert "is refused and will be replaced" in done.stderr
+        assert "is not valid and will be replaced" in done.stderr
         assert ("is not stored in one piece" if harm == "claims" else "is a link") in done.stderr
 
 

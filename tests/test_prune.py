@@ -301,9 +301,9 @@ def test_nothing_is_overwritten_either_way(tmp_path, sentence):
         shutil.copy(tmp_path / "collected" / "calico" / f"calico{len(contents)}.jpg", tmp_path / file)
     pruned = tmp_path / "pruned" / "calico"
     assert [(pruned / name).read_bytes() for name in ("calico0.jpg", "calico0-2.jpg")] == contents
-    assert "2 photos stay" in sentence(prune(tmp_path, "--undo"))
+    assert "2 photos could not be moved back" in sentence(prune(tmp_path, "--undo"))
     (tmp_path / file).unlink()
-    assert "1 photos stay" in sentence(prune(tmp_path, "--undo"))
+    assert "1 photos could not be moved back" in sentence(prune(tmp_path, "--undo"))
     assert (tmp_path / file).read_bytes() == contents[1] and (pruned / "calico0.jpg").read_bytes() == contents[0]
 
 

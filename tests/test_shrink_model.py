@@ -103,7 +103,9 @@ def test_a_photo_is_predicted_before_anything_is_trained(fresh):
     assert done.returncode == 0, done.stderr
     first, *lines = done.stdout.splitlines()
     assert (
-        "pretrained" in first and "fine_tuned_vgg16 for calico or tabby" in first and "gives way to your own" in first
+        "pretrained" in first
+        and "fine_tuned_vgg16 for calico or tabby" in first
+        and "used until you train a model" in first
     )
     assert len(lines) == 2 and all(re.search(r"(calico|tabby)\??:? \(\d+\.\d%\)", one) for one in lines)
 

@@ -45,7 +45,7 @@ PAGE = """<!doctype html>
 <p><button id="camera">Take a photo</button> <button id="example">Try an example</button></p>
 <video id="video" playsinline hidden></video>
 <p id="status" role="status"></p>
-<div id="answer"></div>
+<div id="predictions"></div>
 <script src="script.js"></script>
 """
 STYLE = """
@@ -57,8 +57,8 @@ body { margin: 0 auto; max-width: 66rem; padding: 1rem; font: 16px/1.5 system-ui
 #file { position: absolute; opacity: 0; width: 1px; }
 button { font: inherit; padding: .4rem .8rem; }
 img, video { max-width: 100%; height: auto; border-radius: .3rem; }
-#answer { display: grid; gap: 1rem 1.5rem; grid-template-columns: repeat(auto-fit, minmax(min(100%, 17rem), 1fr)); }
-#drop, #answer { margin-top: 1rem; }
+#predictions { display: grid; gap: 1rem 1.5rem; grid-template-columns: repeat(auto-fit, minmax(min(100%, 17rem), 1fr)); }
+#drop, #predictions { margin-top: 1rem; }
 h1, #classes { margin: 0 0 .5rem; }
 h2 { font-size: 1.2rem; margin: 0 0 .2rem; }
 figure { margin: .6rem 0; }
@@ -67,7 +67,7 @@ meter { width: 100%; }
 """
 SCRIPT = """
 const show = id => document.getElementById(id);
-let latest = 0;  // the answer to an earlier photo is not shown
+let latest = 0;  // the response for an earlier photo is not shown
 
 function add(parent, name, text) {
   const element = document.createElement(name);
@@ -82,22 +82,22 @@ function picture(parent, source, caption) {
   add(figure, 'figcaption', caption);
 }
 
-async function ask(request) {
+async function predict(request) {
   const mine = ++latest;
   show('status').textContent = 'Predicting ...';
-  show('answer').replaceChildren();
-  let answer;
+  show('predictions').replaceChildren();
+  let response;
   try {
-    answer = await (await request).json();
+    response = await (await request).json();
   } catch (error) {
-    answer = {error: 'No response from the server: is tools/demo.py still running?'};
+    response = {error: 'No response from the server: is tools/demo.py still running?'};
   }
   if (mine !== latest) return;
-  show('status').textContent = answer.error || '';
-  if (answer.error) return;
-  picture(show('answer'), answer.photo, answer.name);
-  for (const model of answer.models) {
-    const section = add(show('answer'), 'section');
+  show('status').textContent = response.error || '';
+  if (response.error) return;
+  picture(show('predictions'), response.photo, response.name);
+  for (const model of response.models) {
+    const section = add(show('predictions'), 'section');
     add(section, 'h2', model.text);
     for (const [name, probability] of Object.entries(model.probabilities)) {
       add(section, 'div', `${name}: ${(100 * probability).toFixed(1)}%`);
@@ -111,7 +111,7 @@ async function ask(request) {
 }
 
 function send(photo) {
-  ask(fetch('predict?name=' + encodeURIComponent(photo.name || 'photo'), {method: 'POST', body: photo}));
+  predict(fetch('predict?name=' + encodeURIComponent(photo.name || 'photo'), {method: 'POST', body: photo}));
 }
 
 const drop = show('drop'), video = show('video');
@@ -123,7 +123,7 @@ document.ondrop = event => {
   drop.className = '';
   if (event.dataTransfer.files[0]) send(event.dataTransfer.files[0]);
 };
-show('example').onclick = () => ask(fetch('example', {method: 'POST'}));
+show('example').onclick = () => predict(fetch('example', {method: 'POST'}));
 show('camera').onclick = async () => {
   if (video.hidden) {
     try {
@@ -145,7 +145,7 @@ show('camera').onclick = async () => {
   show('camera').textContent = 'Take a photo';
   canvas.toBlob(photo => send(new File([photo], 'camera.png')), 'image/png');
 };
-fetch('classes').then(answer => answer.json()).then(text => { show('classes').textContent = text; });
+fetch('classes').then(response => response.json()).then(text => { show('classes').textContent = text; });
 """
 
 
@@ -156,11 +156,11 @@ def data_url(picture: Image.Image) -> str:
     return f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}"
 
 
-def answer(models: list[TrainedModel], content: bytes, name: str) -> dict:
+def predict_photo(models: list[TrainedModel], content: bytes, name: str) -> dict:
     """What the page shows about a photo: predict.py's predictions of each model, and its heat map.
 
     Args:
-        models: to be asked.
+        models: trained models.
         content: of the photo's file.
         name: of the file.
 
@@ -198,7 +198,7 @@ def application(models: list[TrainedModel], example: tuple[bytes, str], port: in
     def predictions(content: bytes, name: str) -> Response:
         try:
             with one_at_a_time:
-                return JSONResponse(answer(models, content, name))
+                return JSONResponse(predict_photo(models, content, name))
         except PhotoError as error:
             return JSONResponse({"error": str(error)}, 422)
 
