@@ -7,7 +7,7 @@ import zipfile
 from conftest import edited, run
 from exports import predictor
 from predict import TrainedModel
-from tools.demo import answer
+from tools.demo import predict_photo
 from tools.export import PACKAGES, export, metadata
 from tutorial.backend import tf
 from tutorial.images import RESAMPLING, open_photo
@@ -69,7 +69,7 @@ def test_more_than_two_classes(trained, tmp_path):
     [one] = map(json.loads, run("predict.py", photo, "--weights", weights, "--json").stdout.splitlines())
     found = predictor("onnx", tmp_path / "exported" / "model.onnx")(np.asarray(Image.open(photo))[None])
     assert found[0] == pytest.approx(list(one["probabilities"].values()), abs=2e-3)
-    [shown] = answer([TrainedModel(weights)], photo.read_bytes(), photo.name)["models"]  # on the page, too
+    [shown] = predict_photo([TrainedModel(weights)], photo.read_bytes(), photo.name)["models"]  # on the page, too
     assert shown["probabilities"] == pytest.approx(one["probabilities"], abs=1e-6) and len(shown["probabilities"]) == 3
 
 
