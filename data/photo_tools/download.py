@@ -17,7 +17,7 @@ import urllib3
 from requests.adapters import HTTPAdapter
 from requests.utils import select_proxy
 
-AGENT = f"calico-tabby-tutorial/1.0 (data/collect.py, training photos) python-requests/{requests.__version__}"
+AGENT = f"calico-tabby-tutorial/2.0 (data/collect.py, training photos) python-requests/{requests.__version__}"
 TIMEOUTS = (10, 20)  # seconds to connect, and between two pieces of a response
 WHOLE_RESPONSE = 60  # seconds from connecting to the last byte, redirects included; then no further piece is waited for
 TRIES = 4
