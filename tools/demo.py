@@ -57,7 +57,8 @@ body { margin: 0 auto; max-width: 66rem; padding: 1rem; font: 16px/1.5 system-ui
 #file { position: absolute; opacity: 0; width: 1px; }
 button { font: inherit; padding: .4rem .8rem; }
 img, video { max-width: 100%; height: auto; border-radius: .3rem; }
-#predictions { display: grid; gap: 1rem 1.5rem; grid-template-columns: repeat(auto-fit, minmax(min(100%, 17rem), 1fr)); }
+#predictions { display: grid; gap: 1rem 1.5rem;
+  grid-template-columns: repeat(auto-fit, minmax(min(100%, 17rem), 1fr)); }
 #drop, #predictions { margin-top: 1rem; }
 h1, #classes { margin: 0 0 .5rem; }
 h2 { font-size: 1.2rem; margin: 0 0 .2rem; }
