@@ -42,9 +42,9 @@ class Features(keras.utils.PyDataset):
 
     def __init__(self, inputs: np.ndarray, photos: Photos, batch_size: int, seed: int | None = None) -> None:
         # Two threads prepare batches. With one, Keras leaves that to tf.data, whose autotuning thread delays the start
-        # of about every second epoch by up to ten seconds on a machine with two cores.
-        # With several GPUs it has to be one: Keras builds the network from batches of the first epoch, and those that two
-        # threads have prepared by then would be left over for training (trainer.py's _maybe_symbolic_build).
+        # of about every second epoch by up to ten seconds on a machine with two cores. With several GPUs it has to be
+        # one: there Keras 3.15's fit takes a batch before the first epoch (_maybe_symbolic_build in its trainer.py),
+        # and what two threads have prepared by then is left in their queue and trained on instead of the next batches.
         super().__init__(workers=2 if replicas() == 1 else 1)
         labels = one_hot(photos.labels, len(photos.class_names))
         self.labels = np.concatenate([labels] * (len(inputs) // len(labels)))
