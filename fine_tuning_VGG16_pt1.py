@@ -18,6 +18,7 @@ from tutorial.augmentation import AugmentedImages, Images, save_preview
 from tutorial.checkpoint import Checkpoint
 from tutorial.cli import echo, run
 from tutorial.dataset import load_images
+from tutorial.devices import replicas
 from tutorial.evaluation import evaluate, predictor, save_model
 from tutorial.recipes import same_flags
 from tutorial.training import accuracy, adamw, class_weights, start, training_callbacks
@@ -67,7 +68,7 @@ def batchnorm_convnet(num_classes: int, dropout: float = 0.3, image_size: int = 
     network = keras.Sequential([keras.Input((image_size, image_size, 3))], name="small_convnet")
     for filters, kernel_size, strides in ((32, 5, 2), (64, 3, 1), (128, 3, 1), (256, 3, 1)):
         network.add(layers.Conv2D(filters, kernel_size, strides, padding="same", use_bias=False))
-        network.add(layers.BatchNormalization(momentum=0.9))
+        network.add(layers.BatchNormalization(momentum=0.9, synchronized=replicas() > 1))
         network.add(layers.ReLU())
         network.add(layers.MaxPooling2D(2) if filters < 256 else layers.GlobalAveragePooling2D())
     network.add(layers.Dropout(dropout))
@@ -86,7 +87,7 @@ NETWORKS = {"small_convnet": small_convnet, "batchnorm_convnet": batchnorm_convn
 
 def main() -> None:
     """Train, evaluate and save the convnet."""
-    args, s = start(__doc__, RECIPES)
+    args, s = start(__doc__, RECIPES, several_gpus=True)
 
     # Data: newly augmented images in every epoch for training, unchanged ones for validation; pixels in 0..1
     train, validation, test = load_images(args.data, IMAGE_SIZE)

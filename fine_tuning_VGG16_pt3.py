@@ -49,7 +49,7 @@ RECIPES = {  # what a recipe does not name is off; --set changes any value, e.g.
 
 def main() -> None:
     """Fine-tune, evaluate and save VGG16 with its top model."""
-    args, s = start(__doc__, RECIPES, mixed_precision=True)
+    args, s = start(__doc__, RECIPES, mixed_precision=True, several_gpus=True)
 
     # What part 2 has saved
     name, command = FILES["bottleneck_fc_model"]

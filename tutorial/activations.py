@@ -21,6 +21,7 @@ from tutorial.augmentation import AugmentedImages, Features, Images
 from tutorial.backend import keras, tf
 from tutorial.cli import ProgressBar, duration, echo
 from tutorial.dataset import Photos
+from tutorial.devices import one_device
 from tutorial.files import atomic_write, has_room
 from tutorial.images import INFERENCE_BATCH
 from tutorial.vgg16 import use_winograd
@@ -73,7 +74,8 @@ class Cache:
         progress = ProgressBar(description, self.count)
         for first in range(0, self.count, INFERENCE_BATCH):
             rows = np.arange(first, min(first + INFERENCE_BATCH, self.count))
-            outputs = self.network.predict_on_batch(self.images(rows)).astype(self.dtype)
+            with one_device():
+                outputs = self.network.predict_on_batch(self.images(rows)).astype(self.dtype)
             assert np.isfinite(outputs).all()  # float16 ends at 65504, far beyond VGG16's activations
             yield outputs
             progress.update(first + len(rows))
@@ -161,7 +163,8 @@ def cached_activations(
     Raises:
         TutorialError: the folder cannot be written to.
     """
-    frozen = keras.Model(use_winograd(base).input, base.get_layer("block4_pool").output)
+    with one_device():
+        frozen = keras.Model(use_winograd(base).input, base.get_layer("block4_pool").output)
     if not copies:
         return None
     if tf.config.list_physical_devices("GPU"):

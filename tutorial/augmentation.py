@@ -13,6 +13,7 @@ from pathlib import Path
 from tutorial.backend import keras
 from tutorial.cli import echo
 from tutorial.dataset import Photos
+from tutorial.devices import replicas
 from tutorial.files import atomic_write
 from tutorial.images import PREPROCESSING
 from tutorial.plots import save_contact_sheet
@@ -35,13 +36,16 @@ class Features(keras.utils.PyDataset):
         photos: their labels and class names; repeated where there are several rows for each photo, one set after the
             other.
         batch_size: rows in a batch; the last batch of an epoch may be smaller.
-        seed: of each epoch's order; None for the order in which they are.
+        seed: of each epoch's order; None for the order in which they are. Several GPUs get equal shares of every batch,
+            so the last one is filled up with the epoch's first rows, fewer than there are GPUs.
     """
 
     def __init__(self, inputs: np.ndarray, photos: Photos, batch_size: int, seed: int | None = None) -> None:
         # Two threads prepare batches. With one, Keras leaves that to tf.data, whose autotuning thread delays the start
-        # of about every second epoch by up to ten seconds on a machine with two cores.
-        super().__init__(workers=2)
+        # of about every second epoch by up to ten seconds on a machine with two cores. With several GPUs it has to be
+        # one: there Keras 3.15's fit takes a batch before the first epoch (_maybe_symbolic_build in its trainer.py),
+        # and what two threads have prepared by then is left in their queue and trained on instead of the next batches.
+        super().__init__(workers=2 if replicas() == 1 else 1)
         labels = one_hot(photos.labels, len(photos.class_names))
         self.labels = np.concatenate([labels] * (len(inputs) // len(labels)))
         assert len(inputs) == len(self.labels)
@@ -69,6 +73,7 @@ class Features(keras.utils.PyDataset):
         self.epoch, self.order = epoch, np.arange(len(self.labels))
         if self.seed is not None:
             np.random.default_rng([self.seed, epoch]).shuffle(self.order)
+            self.order = np.append(self.order, self.order[: -len(self.order) % replicas()])
 
     def on_epoch_end(self) -> None:
         """Keras calls this."""

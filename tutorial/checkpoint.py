@@ -17,6 +17,7 @@ from types import SimpleNamespace
 from tutorial.augmentation import Features, digest
 from tutorial.backend import keras
 from tutorial.cli import TutorialError, echo
+from tutorial.devices import replicas
 from tutorial.files import atomic_write
 from tutorial.recipes import flattened
 
@@ -55,6 +56,7 @@ class Checkpoint(keras.callbacks.Callback):
         self.path = path.with_name(path.name.replace(".weights.h5", ".checkpoint.npz"))
         self.epochs, self.begun = settings.epochs, args.begun
         self.made_from = dict(flattened(vars(settings))) | {"recipe": args.recipe, "seed": args.seed}
+        self.made_from["devices"] = replicas()
         self.made_from |= {name: version(name) for name in ("keras", "numpy", "tensorflow")}
         self.made_from["training photos"] = train_data.digest
         self.made_from["validation photos"] = validation_data.digest

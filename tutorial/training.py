@@ -12,20 +12,23 @@ from tutorial.backend import keras, tf
 from tutorial.checkpoint import History
 from tutorial.cli import ProgressBar, TutorialError, echo
 from tutorial.dataset import Photos
+from tutorial.devices import replicas, share_batches, use_one_device
 from tutorial.files import atomic_write, lock
 from tutorial.recipes import Recipes, parse_settings
 
 
 def start(
-    doc: str | None, recipes: Recipes, mixed_precision: bool = False
+    doc: str | None, recipes: Recipes, mixed_precision: bool = False, several_gpus: bool = False
 ) -> tuple[argparse.Namespace, SimpleNamespace]:
-    """The start of every part: flags and settings, one run at a time in a folder, seeds, the device.
+    """The start of every part: flags and settings, one run at a time in a folder, seeds, the devices.
 
     Args:
         doc: the script's docstring.
         recipes: the script's.
         mixed_precision: compute in float16 with float32 weights, on a GPU with tensor cores (compute capability 7.0,
-            Volta, or later).
+            Volta, or later). Not on several: Keras 3.15's ``LossScaleOptimizer`` looks for overflow in the gradients of
+            the first alone (``_tf_apply``), and those of the others would end in the weights.
+        several_gpus: train on several GPUs, where there are several, until ``fit`` ends.
 
     Returns:
         The flags and the recipe's settings, see ``recipes.parse_settings``.
@@ -38,12 +41,14 @@ def start(
     keras.utils.set_random_seed(args.seed)
     tf.config.experimental.enable_op_determinism()
     gpus = [tf.config.experimental.get_device_details(gpu) for gpu in tf.config.list_physical_devices("GPU")]
+    if several_gpus:
+        share_batches(settings.batch_size)
     policy = "float32"
     if not gpus:
         echo(f"device: CPU, {os.cpu_count()} cores (TensorFlow sees no GPU)")
     else:
         echo("device: GPU, " + ", ".join(gpu.get("device_name", "?") for gpu in gpus))
-        if mixed_precision and all(gpu.get("compute_capability", (0, 0)) >= (7, 0) for gpu in gpus):
+        if mixed_precision and replicas() == 1 and all(gpu.get("compute_capability", (0, 0)) >= (7, 0) for gpu in gpus):
             policy = "mixed_float16"
             echo("mixed precision: float16 on the GPU's tensor cores, float32 weights")
     keras.mixed_precision.set_global_policy(policy)
@@ -86,9 +91,12 @@ def accuracy(labels: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
 
 
 def training_callbacks(ema_momentum: float = 0.0) -> list[keras.callbacks.Callback]:
-    """``fit``'s callbacks: stop at NaN, a progress bar, and the moving average of the weights if there is one."""
+    """``fit``'s callbacks: stop at NaN, a progress bar, and the moving average of the weights if there is one.
+
+    When ``fit`` ends, so does training on several GPUs: networks that are made then predict on one.
+    """
     averaged = [keras.callbacks.SwapEMAWeights(swap_on_epoch=True)] if ema_momentum else []
-    return [_Progress(), *averaged]
+    return [_Progress(), *averaged, keras.callbacks.LambdaCallback(on_train_end=lambda _: use_one_device())]
 
 
 class _Progress(keras.callbacks.Callback):
