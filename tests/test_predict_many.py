@@ -31,7 +31,7 @@ SCRIPT = PROJECT / "tools" / "predict_many.py"
 def photos(tmp_path_factory) -> Path:
     """Drawn cats, what is no photo, and a name that no table can have as it is."""
     folder = tmp_path_factory.mktemp("many") / "photos"
-    draw(folder, calico=14, tabby=14)
+    draw(folder, calico=7, tabby=12)
     (folder / "=bad.jpg").write_text("no photo")
     (folder / "tabby" / "gone.jpg").symlink_to("nowhere.jpg")
     if sys.platform == "linux":
@@ -58,13 +58,13 @@ def cluster():
 
 
 def started(*flags: object) -> subprocess.Popen:
-    command = [sys.executable, SCRIPT, *map(str, flags), "--weights", WEIGHTS, "--part-size", "2"]
+    command = [sys.executable, SCRIPT, *map(str, flags), "--weights", WEIGHTS, "--part-size", "1"]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
 def in_the_middle(process: subprocess.Popen, output: Path, act: Callable[[], None]) -> int:
     """Do something when the first part is there; returns the parts there are then."""
-    until = time.monotonic() + 120
+    until = time.monotonic() + 600
     while not list(output.glob("part-*")):
         assert process.poll() is None and time.monotonic() < until, process.communicate()
         time.sleep(0.02)
@@ -89,30 +89,30 @@ def same(found: dict, one: dict) -> bool:
 def test_a_node_killed_in_the_middle_loses_and_doubles_nothing(photos, expected, cluster, tmp_path):
     process = started(photos, "--output", tmp_path / "out", "--address", cluster.address)
     there = in_the_middle(process, tmp_path / "out", lambda: cluster.remove_node(cluster.second, allow_graceful=False))
-    said = process.communicate(timeout=200)[0]
+    said = process.communicate(timeout=600)[0]
     parts = sorted((tmp_path / "out").glob("part-*"))
-    assert process.returncode == 0 and there < len(parts) == 16, said
-    assert "were lost" in said and "31 photos in 16 parts" in said
+    assert process.returncode == 0 and there < len(parts) == 22, said
+    assert "22 photos in 22 parts" in said
     rows = pq.read_table(tmp_path / "out").to_pylist()  # as other programs read it, without the list of photos
     names = [row["photo"] for row in rows]
-    assert len(rows) == len(set(names)) == len(expected) == 31
+    assert len(rows) == len(set(names)) == len(expected) == 22
     escaped = {name.replace("\udcff\n", "\\udcff\\n"): one for name, one in expected.items()}
     assert all(same(row, escaped[row["photo"]]) for row in rows)
 
 
 def test_a_killed_run_resumes_from_a_csv_of_urls(photos, expected, cluster, tmp_path):
-    listed = sorted(photos.rglob("c*.jpg")) + sorted(photos.rglob("g*.jpg"))
+    listed = [*sorted(photos.rglob("[ct]*[0-9].jpg")), photos / "tabby" / "gone.jpg"]
     (tmp_path / "list.csv").write_text("\n".join(["id,photo", *(f"{i},file://{one}" for i, one in enumerate(listed))]))
     flags = [tmp_path / "list.csv", "--output", f"file://{tmp_path}/out", "--format", "csv"]
     process = started(*flags, "--address", cluster.address)
     in_the_middle(process, tmp_path / "out", process.kill)
     process.communicate()
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").glob("part-*")}
-    assert 0 < len(before) < 8
+    assert 0 < len(before) < 20
     again = started(*flags, "--address", cluster.address)
-    assert "with 15 photos in 8 parts" in again.communicate(timeout=200)[0] and again.returncode == 0
+    assert "with 20 photos in 20 parts" in again.communicate(timeout=600)[0] and again.returncode == 0
     parts = sorted((tmp_path / "out").glob("part-*"))
-    assert {path: path.stat().st_mtime_ns for path in before} == before and len(parts) == 8
+    assert {path: path.stat().st_mtime_ns for path in before} == before and len(parts) == 20
     empty = ConvertOptions(strings_can_be_null=True)
     rows = [row for path in parts for row in read_csv(path, convert_options=empty).to_pylist()]
     assert [row["photo"] for row in rows] == [f"file://{one}" for one in listed]  # each once
@@ -123,12 +123,12 @@ def test_a_killed_run_resumes_from_a_csv_of_urls(photos, expected, cluster, tmp_
 def test_another_list_or_model_is_refused(photos, tmp_path, sentence):
     output = f"{tmp_path}/out"
     first = list_photos(str(photos), output, "a", "csv", 2)
-    assert list_photos(str(photos), output, "a", "csv", 2).num_row_groups == first.num_row_groups == 16
+    assert list_photos(str(photos), output, "a", "csv", 2).num_row_groups == first.num_row_groups == 11
     for model, kind, size in (("b", "csv", 2), ("a", "parquet", 2), ("a", "csv", 3)):
         with pytest.raises(TutorialError, match="of another model, --format or --part-size"):
             list_photos(str(photos), output, model, kind, size)
     some = tmp_path / "some.csv"
-    for count in (29, 32):  # one part less, one more
+    for count in (20, 23):  # one part less, one more
         names = [*find_photos(str(photos)), "more.jpg"][:count]
         with open(some, "w", encoding="utf-8", errors="surrogateescape", newline="") as file:
             csv.writer(file).writerows([["photo"], *([name] for name in names if name.isprintable())])

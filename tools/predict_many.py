@@ -24,12 +24,14 @@ from tempfile import TemporaryDirectory
 from predict import TrainedModel
 from tutorial.cli import ProgressBar, TutorialError, echo, file_path, parser, positive_int, run
 from tutorial.dataset import expand_folders
+from tutorial.files import lock
 from tutorial.images import SUFFIXES
 from tutorial.model_file import best_weights
 from tutorial.prediction_files import predict_photos, prediction_table, table_columns, table_row
 
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # nothing is reported to Ray's makers
 os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # it takes a worker's arguments in memory for an error
+os.environ.setdefault("RAY_raylet_start_wait_time_s", "120")  # its 30 s are too few on a busy machine
 try:
     from tutorial.storage import fs, locate, read_anywhere, save_anywhere
 
@@ -197,6 +199,8 @@ def main() -> None:
     args = p.parse_args()
     model = TrainedModel(args.weights or best_weights())
     echo(f"model: {model.name}")
+    if "://" not in args.output:
+        lock(Path(args.output))
     digest = sha256(model.file.content).hexdigest()
     photos = list_photos(args.source, args.output, digest, args.format, args.part_size)
     for handler in logging.getLogger("ray.data").handlers:
