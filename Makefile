@@ -75,7 +75,7 @@ setup: .venv/.installed $(imagenet)
 	$(python) -m pip install --disable-pip-version-check --quiet -r requirements-data.txt
 	@touch $@
 
-.venv/.installed-dev: requirements-dev.txt requirements-data.txt requirements-export.txt requirements-demo.txt .venv/.installed
+.venv/.installed-dev: requirements-dev.txt requirements-data.txt requirements-export.txt requirements-demo.txt requirements-scale.txt .venv/.installed
 	$(python) -m pip install --disable-pip-version-check --quiet -r requirements-dev.txt
 	@touch $@
 

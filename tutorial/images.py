@@ -11,7 +11,7 @@ import sys
 import threading
 import warnings
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from functools import lru_cache
@@ -310,29 +310,36 @@ def read_photo(path: str | Path, image_size: int) -> np.ndarray:
     return np.asarray(open_photo(path, image_size))
 
 
-def _read_or_error(path: Path, image_size: int) -> tuple[np.ndarray | PhotoError, bytes]:
+def _read_or_error(path: str | Path, image_size: int, read: Callable) -> tuple[np.ndarray | PhotoError, bytes]:
     try:
-        content = read_file(path)
+        content = read(path)
         return np.asarray(decode_photo(content, path, image_size)), hashlib.sha256(content).digest()
     except PhotoError as error:
         return error, b""
 
 
-def read_ahead(paths: list[Path], image_size: int) -> Iterator[tuple[np.ndarray | PhotoError, bytes]]:
-    """For each path in turn, its pixels or its error, and the file's SHA-256; decoded by several threads."""
+def read_ahead(
+    paths: Sequence[str | Path], image_size: int, read: Callable[[Any], bytes] = read_file
+) -> Iterator[tuple[np.ndarray | PhotoError, bytes]]:
+    """For each path in turn, its pixels or its error, and the file's SHA-256; decoded by several threads.
+
+    ``read`` gives the bytes of a file, as :func:`read_file` does.
+    """
     with ThreadPoolExecutor(READERS) as pool:
         ahead: deque = deque()
         for path in paths:
-            ahead.append(pool.submit(_read_or_error, path, image_size))
+            ahead.append(pool.submit(_read_or_error, path, image_size, read))
             if len(ahead) > PREFETCH:
                 yield ahead.popleft().result()
         while ahead:
             yield ahead.popleft().result()
 
 
-def read_many(paths: list[Path], image_size: int) -> Iterator[np.ndarray | PhotoError]:
-    """For each path in turn, :func:`read_photo`'s pixels or, in their place, its error; decoded by several threads."""
-    return (image for image, _ in read_ahead(paths, image_size))
+def read_many(
+    paths: Sequence[str | Path], image_size: int, read: Callable[[Any], bytes] = read_file
+) -> Iterator[np.ndarray | PhotoError]:
+    """For each path in turn, :func:`read_photo`'s pixels or, in their place, its error; see :func:`read_ahead`."""
+    return (image for image, _ in read_ahead(paths, image_size, read))
 
 
 def rescale(images: np.ndarray | list[np.ndarray]) -> np.ndarray:

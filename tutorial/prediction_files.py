@@ -5,25 +5,28 @@ import filecmp
 import itertools
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from tutorial.cli import ProgressBar, TutorialError, escape
 from tutorial.files import atomic_write
-from tutorial.images import INFERENCE_BATCH, PhotoError, read_many
+from tutorial.images import INFERENCE_BATCH, PhotoError, read_file, read_many
 
 NOT_SURE = "not-sure"  # folder of the photos whose class is not sure, or that are out of distribution
 COLUMNS = ["photo", "class", "probability", "sure", "out_of_distribution", "error"]
 
 
-def predict_photos(model: Any, photos: list[Path]) -> Iterator[tuple[Path, Any, str, dict]]:
+def predict_photos(
+    model: Any, photos: Sequence[Any], read: Callable[[Any], bytes] = read_file
+) -> Iterator[tuple[Any, Any, str, dict]]:
     """Read and predict photos, a batch at a time.
 
     Args:
         model: with ``image_size`` and ``describe``, such as predict.py's ``TrainedModel``.
-        photos: any number.
+        photos: paths of any number of them, or what else ``read`` takes.
+        read: gives the bytes of a photo's file.
 
     Yields:
         Each photo, its pixels, uint8 (size, size, 3), and its prediction in words and as JSON. Where it cannot be read,
@@ -32,10 +35,10 @@ def predict_photos(model: Any, photos: list[Path]) -> Iterator[tuple[Path, Any, 
     progress = ProgressBar("predicting", len(photos))
     for start in range(0, len(photos), 4 * INFERENCE_BATCH):
         batch = photos[start : start + 4 * INFERENCE_BATCH]
-        read = list(read_many(batch, model.image_size))
-        images = [image for image in read if not isinstance(image, PhotoError)]
-        described = iter(model.describe(images) if images else ())
-        for photo, image in zip(batch, read, strict=True):
+        images = list(read_many(batch, model.image_size, read))
+        good = [image for image in images if not isinstance(image, PhotoError)]
+        described = iter(model.describe(good) if good else ())
+        for photo, image in zip(batch, images, strict=True):
             bad = isinstance(image, PhotoError)
             text, known = (str(image), {"error": str(image)}) if bad else next(described)
             yield photo, image, text, known
@@ -46,6 +49,18 @@ def predict_photos(model: Any, photos: list[Path]) -> Iterator[tuple[Path, Any, 
 def no_formula(text: str) -> str:
     """Text for a cell of a CSV file, with a quote before what a spreadsheet would run as a formula."""
     return f"'{text}" if text[:1] in ("=", "+", "-", "@") else text
+
+
+def table_columns(class_names: list[str]) -> list[str]:
+    """The columns of a table of predictions."""
+    return [*COLUMNS[:3], *(f"probability of {name}" for name in class_names), *COLUMNS[3:]]
+
+
+def table_row(photo: str | Path, known: dict) -> dict[str, Any]:
+    """A photo's row by column, from its predictions by name, as ``--json`` prints them; text is escaped."""
+    each = {f"probability of {name}": value for name, value in known.get("probabilities", {}).items()}
+    row = {"photo": str(photo)} | {name: known[name] for name in COLUMNS if name in known} | each
+    return {name: escape(value) if isinstance(value, str) else value for name, value in row.items()}
 
 
 @contextmanager
@@ -60,15 +75,12 @@ def prediction_table(path: Path, class_names: list[str]) -> Iterator[Callable[[P
     """
     stopped = None
     with atomic_write(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
-        each = [f"probability of {name}" for name in class_names]
-        writer = csv.DictWriter(file, [*COLUMNS[:3], *each, *COLUMNS[3:]], extrasaction="ignore")
+        writer = csv.DictWriter(file, table_columns(class_names))
         writer.writeheader()
 
         def add(photo: Path, known: dict) -> None:
-            row = known | {"photo": str(photo)} | dict(zip(each, known.get("probabilities", {}).values(), strict=False))
-            writer.writerow(
-                {name: no_formula(escape(one)) if isinstance(one, str) else one for name, one in row.items()}
-            )
+            row = table_row(photo, known)
+            writer.writerow({name: no_formula(one) if isinstance(one, str) else one for name, one in row.items()})
 
         try:
             yield add
