@@ -90,7 +90,7 @@ def main() -> None:
     args, s = start(__doc__, RECIPES, several_gpus=True)
 
     # Data: newly augmented images in every epoch for training, unchanged ones for validation; pixels in 0..1
-    train, validation, test = load_images(args.data, IMAGE_SIZE)
+    train, validation, test = load_images(args.data, IMAGE_SIZE, args.weights_dir)
     train_data = AugmentedImages(train, s.batch_size, args.seed, **s.augmentation)
     validation_data = Images(validation, s.batch_size)
     save_preview(train, args.weights_dir / "preview", count=20, seed=args.seed)

@@ -21,6 +21,7 @@ from tutorial.calibration import class_probabilities
 from tutorial.checkpoint import Checkpoint
 from tutorial.cli import echo, run
 from tutorial.dataset import Photos, load_images
+from tutorial.disk_array import DiskArray, blocks
 from tutorial.evaluation import evaluate, save_model
 from tutorial.imagenet_weights import imagenet_weights
 from tutorial.recipes import same_flags
@@ -66,7 +67,7 @@ def top_model(feature_shape: tuple[int, ...], num_classes: int, dropout: float =
 def main() -> None:
     """Compute the bottleneck features; train, evaluate and save the top model."""
     args, s = start(__doc__, RECIPES)
-    train, validation, test = load_images(args.data, s.image_size)
+    train, validation, test = load_images(args.data, s.image_size, args.weights_dir)
 
     # VGG16 without its classifier, as trained on ImageNet
     base = keras.applications.VGG16(
@@ -75,7 +76,7 @@ def main() -> None:
     )  # fmt: skip
 
     # Bottleneck features: every photo goes through VGG16 once
-    def features(photos: Photos) -> np.ndarray:
+    def features(photos: Photos) -> DiskArray:
         return bottleneck_features(base, photos, s.preprocessing, args.weights_dir / "activations")
 
     train_features, validation_features = features(train), features(validation)
@@ -107,10 +108,12 @@ def main() -> None:
     # Evaluate; save the weights and everything else that predict.py needs in one file
     def predictions(photos: Photos) -> np.ndarray:
         found = validation_features if photos is validation else features(photos)
-        return class_probabilities(top.predict_on_batch(found))
+        return class_probabilities(np.concatenate([top.predict_on_batch(some) for some in blocks(found)]))
 
     results = evaluate(predictions, validation, test, s.calibration)
-    averages = train_features.reshape(len(train.labels), -1, 512).mean(axis=1) if s.out_of_distribution else None
+    averages = None
+    if s.out_of_distribution:
+        averages = np.concatenate([some.reshape(len(some), -1, 512).mean(axis=1) for some in blocks(train_features)])
     save_model(weights_file, top, args, s, train, results, checkpoint, s.preprocessing, averages)
     if args.report:
         write_report(args.weights_dir, args.data)

@@ -58,7 +58,7 @@ def main() -> None:
         raise TutorialError(f"part 3 starts from part 2's {top_file}, which does not exist; run first: {command}")
     saved = WeightsFile(top_file)
     part2 = saved.info
-    train, validation, test = load_images(args.data, part2.image_size)
+    train, validation, test = load_images(args.data, part2.image_size, args.weights_dir)
     if (part2.model, part2.recipe, part2.class_names) != ("bottleneck_fc_model", args.recipe, list(train.class_names)):
         raise TutorialError(
             f"{top_file} is a {part2.model} ({part2.recipe}) for {' and '.join(part2.class_names)}, not part 2's top "

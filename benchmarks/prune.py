@@ -137,7 +137,7 @@ def copies_table(datasets: Path) -> list[str]:
     files = [path.relative_to(datasets).as_posix() for path in find_photos(datasets).photos]
     photos = inspect_photos(datasets, files)
     near = (12, 16, NEAR, 24, 28)
-    pairs = near_pairs(np.stack([photo.fingerprint for photo in photos]), max(near))
+    pairs = near_pairs(np.stack([photo.fingerprint for photo in photos]), max(near)).tolist()
     same = sum(bits == 0 for _, _, bits in pairs)
     sample = random.Random(0).sample(range(len(photos)), 250)
     lines = [

@@ -109,3 +109,13 @@ def test_out_of_distribution_is_far_from_every_class():
     between = np.eye(8)[[0]] + np.eye(8)[[1]]  # 45 degrees from both
     assert detector.scores(between)[0] == pytest.approx(1 - math.cos(math.pi / 4), abs=0.01)
     assert np.isfinite(fit_detector(rng.random((2, 8)), np.array([0, 1])).threshold)  # a photo a class
+
+
+def test_the_class_means_of_many_photos_are_those_of_all_at_once():
+    """More than are summed at a time, in classes of different sizes."""
+    rng = np.random.default_rng(0)
+    features, labels = rng.random((3300, 6), np.float32), np.float32(rng.random(3300) < 0.3)
+    unit = features / np.linalg.norm(np.float64(features), axis=1, keepdims=True)
+    means = np.stack([unit[labels == label].mean(axis=0) for label in (0, 1)])
+    expected = means / np.linalg.norm(means, axis=1, keepdims=True)
+    assert fit_detector(features, labels).class_means == pytest.approx(expected, abs=1e-5)

@@ -166,7 +166,7 @@ def test_unreadable_photos_are_left_out_with_their_labels(tmp_path, capsys):
     (tmp_path / "train" / "b" / "notes.txt").write_text("")
     train, _, test = load_images(tmp_path, 4)
     assert test is None
-    assert train.images[:, 0, 0, 0].tolist() == [0, 20, 100, 110, 120]
+    assert train.images[:][:, 0, 0, 0].tolist() == [0, 20, 100, 110, 120]
     assert train.labels.tolist() == [0, 0, 1, 1, 1]
     assert [path.name for path in train.paths] == ["0.png", "2.png", "0.png", "1.png", "2.png"]
     assert train.counts() == {"a": 2, "b": 3}

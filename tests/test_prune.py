@@ -11,10 +11,12 @@ import shutil
 import signal
 import subprocess
 import sys
+import tracemalloc
 from html.parser import HTMLParser
 
 from conftest import PROJECT, SHARED, check_in_browser, paint, run
-from photo_tools.duplicates import NEAR, fingerprint, groups, near_pairs
+from photo_tools import duplicates
+from photo_tools.duplicates import NEAR, fingerprint, groups, near_groups, near_pairs
 
 import numpy as np
 import pytest
@@ -431,21 +433,98 @@ def test_looking_does_not_load_tensorflow(tmp_path):
 # ---- duplicates
 
 
-def test_pairs_and_groups_against_the_plain_way():
+def plain_pairs(prints, near=NEAR):
+    """All pairs, bit by bit."""
+    bits = np.unpackbits(prints.view(np.uint8).reshape(len(prints), 2, 16), axis=2).astype(bool)
+    found = []
+    for i in range(len(prints)):
+        apart = (bits[i, :, None] != bits[None, i + 1 :, 0]).sum(axis=2).min(axis=0)
+        found += [[i, i + 1 + int(j), int(apart[j])] for j in np.flatnonzero(apart <= near)]
+    return found
+
+
+def turned(one, bits):
+    """A fingerprint with these of the photo's 128 bits turned over, the flip's as they are."""
+    pattern = np.zeros(128, np.uint8)
+    pattern[bits] = 1
+    return one ^ np.stack([np.packbits(pattern).view(np.uint64), np.zeros(2, np.uint64)])
+
+
+@pytest.mark.parametrize("near", [0, 7, 8, NEAR, 28])
+def test_the_pairs_are_those_of_comparing_all_with_all(near):
+    """Copies, and copies of the flip, with 0 to 35 bits turned over; every other photo is nearly symmetric."""
+    rng = np.random.default_rng(near)
+    prints = rng.integers(0, 2**64, (300, 2, 2), np.uint64)
+    for i in range(0, 300, 3):
+        if i % 2:
+            prints[i, 1] = prints[i, 0] ^ np.uint64(1)
+        prints[i + 1] = turned(prints[i], rng.choice(128, rng.integers(36), replace=False))
+        prints[i + 2] = turned(prints[i, ::-1], rng.choice(128, rng.integers(36), replace=False))
+    rng.shuffle(prints)
+    expected = plain_pairs(prints, near)
+    assert near_pairs(prints, near).tolist() == expected and max(bits for _, _, bits in expected) == near
+
+
+def test_of_20_bits_every_one_is_a_pair_and_of_21_none():
+    """However they are spread over pHash and dHash: in a row or a column of both, in a corner, over all of them."""
     rng = np.random.default_rng(0)
-    prints = rng.integers(0, 2**63, (60, 2, 2), np.uint64)
-    for i in range(0, 40, 2):  # every other one is its neighbour with some bits turned over, or its flip
-        prints[i + 1] = prints[i] if i % 4 else prints[i, ::-1]
-        for bit in rng.choice(64, i // 2 + 1, replace=False):
-            prints[i + 1, :, i % 2] ^= np.uint64(1) << np.uint64(bit)
+    rows = np.arange(128).reshape(16, 8)
+    spreads = [rows.ravel(), rows.T.ravel(), rows[::-1].ravel(), rows.reshape(2, 8, 8).swapaxes(0, 1).ravel()]
+    spreads += [rng.permutation(128) for _ in range(40)]
+    for bits in spreads:
+        one = rng.integers(0, 2**64, (2, 2), np.uint64)
+        for copy in (one, one[::-1]):
+            assert near_pairs(np.stack([one, turned(copy, bits[:20])])).tolist() == [[0, 1, 20]]
+            assert near_pairs(np.stack([one, turned(copy, bits[:21])])).tolist() == []
 
-    def apart(a, b):
-        return min(sum(bin(int(x) ^ int(y)).count("1") for x, y in zip(one, b[0], strict=True)) for one in a)
 
-    plain = [(i, j, apart(prints[i], prints[j])) for i in range(60) for j in range(i + 1, 60)]
-    expected = [pair for pair in plain if pair[2] <= NEAR]
-    assert near_pairs(prints) == expected and 10 < len(expected) < 25
-    assert groups(6, [(0, 3, 1), (3, 5, 1), (1, 2, 1)]) == [[0, 3, 5], [1, 2], [4]]
+@pytest.mark.parametrize("block", [50, 1000])
+def test_blocks_and_crowds_change_nothing(block, monkeypatch):
+    """Fingerprints that are all alike have more candidates than a block."""
+    monkeypatch.setattr(duplicates, "BLOCK", block)
+    rng = np.random.default_rng(0)
+    sky = rng.integers(0, 2**64, (2, 2), np.uint64)
+    prints = np.stack([turned(sky, rng.choice(128, rng.integers(20), replace=False)) for _ in range(60)])
+    expected = plain_pairs(prints)
+    assert near_pairs(prints).tolist() == expected and 500 < len(expected) < 60 * 59 / 2
+
+
+def test_thousands_of_copies_of_a_photo_take_little_memory():
+    """20,000 equal ones would be 200 million pairs; and each of another 1,000 is a bit from the next."""
+    rng = np.random.default_rng(0)
+    one, other = rng.integers(0, 2**64, (2, 2, 2), np.uint64)
+    near = [turned(other, rng.choice(128, 3, replace=False)) for _ in range(1000)]
+    tracemalloc.start()
+    found = near_groups([*[one] * 20_000, *near, *[one] * 10])
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert found == [[*range(20_000), *range(21_000, 21_010)], [*range(20_000, 21_000)]]
+    assert peak < 200e6  # the pairs of 20,000 alone would be 1.6 GB
+
+
+def test_groups_are_the_connected_components():
+    """Against a search from photo to photo, in chains, stars and random graphs."""
+    rng = np.random.default_rng(0)
+    star = [[20, i] for i in range(20)]
+    chain = [[i, i + 2] for i in range(38)]
+    graphs = [
+        star,
+        chain,
+        chain[::-1],
+        [[0, 3], [3, 5], [1, 2]],
+        *(rng.integers(0, 40, (k, 2)).tolist() for k in range(40)),
+    ]
+    for pairs in graphs:
+        left, expected = set(range(40)), []
+        while left:
+            group, todo = set(), [min(left)]
+            while todo:
+                group.add(now := todo.pop())
+                todo += [b for pair in pairs for a, b in (pair, pair[::-1]) if a == now and b not in group]
+            expected.append(sorted(group))
+            left -= group
+        assert groups(40, np.reshape(pairs, (-1, 2)).astype(int)) == expected
+    assert groups(1, np.empty((0, 2), int)) == [[0]] and near_groups([]) == []
 
 
 @pytest.mark.shared
@@ -453,7 +532,7 @@ def test_copies_of_real_photos_are_found_and_different_ones_are_not():
     paths = sorted((SHARED / "calico_tabby").rglob("*.jpg"))
     photos = [Image.open(path).convert("RGB") for path in paths]
     prints = np.stack([fingerprint(photo) for photo in photos])
-    assert len(prints) == 306 and near_pairs(prints) == []  # the set is de-duplicated
+    assert len(prints) == 306 and len(near_pairs(prints)) == 0  # the set is de-duplicated
 
     def jpeg(photo):
         photo.save(buffer := io.BytesIO(), "JPEG", quality=30)

@@ -98,9 +98,9 @@ class Run:
 
 
 @lru_cache(maxsize=1)  # all models are evaluated on the same photos
-def photos_of(data: Path, image_size: int) -> dict[str, Photos]:
+def photos_of(data: Path, image_size: int, folder: Path | None = None) -> dict[str, Photos]:
     """The photos of a data folder by split: see :func:`tutorial.dataset.load_images`."""
-    return {photos.folder.name: photos for photos in load_images(data, image_size) if photos}
+    return {photos.folder.name: photos for photos in load_images(data, image_size, folder) if photos}
 
 
 def counted(counts: dict[str, int]) -> str:
@@ -315,7 +315,7 @@ def write_report(folder: Path, data: Path) -> None:
         raise TutorialError(f"there is no trained model in {folder}: run {FIRST_COMMAND}, or use --weights-dir.")
     runs, others = [], []
     for model in map(TrainedModel, paths):
-        photos = photos_of(data, model.image_size)
+        photos = photos_of(data, model.image_size, folder)
         try:
             model.file.places(TRAINED_ON, photos["train"])
             found = {split: saved_predictions(model.file, ones) for split, ones in photos.items() if split != "train"}

@@ -6,14 +6,14 @@ its work, run once and not in every epoch.
 
 A cache is one ``.npy`` file, named for what it was computed from, every photo's pixels included: a file of that name is
 reused, others are removed. It appears complete or not at all, and ends with the SHA-256 of what is before; a pass
-through VGG16 that was interrupted is repeated.
+through VGG16 that was interrupted is repeated. It is read as a :class:`tutorial.disk_array.DiskArray`.
 """
 
 import math
 import time
 from collections.abc import Callable, Iterator
 from hashlib import sha256
-from io import SEEK_END, BytesIO
+from io import BytesIO
 from itertools import chain
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from tutorial.backend import keras, tf
 from tutorial.cli import ProgressBar, duration, echo
 from tutorial.dataset import Photos
 from tutorial.devices import one_device
+from tutorial.disk_array import DiskArray
 from tutorial.files import atomic_write, has_room
 from tutorial.images import INFERENCE_BATCH
 from tutorial.vgg16 import use_winograd
@@ -29,6 +30,7 @@ from tutorial.vgg16 import use_winograd
 import numpy as np
 
 CHECKSUM = 32  # bytes of SHA-256 at a cache's end
+PORTION = 2**20  # bytes that are read at a time to compute it
 Batch = Callable[[np.ndarray], np.ndarray]  # from rows, int (b,), to images, float32 (b, size, size, 3), preprocessed
 
 
@@ -51,23 +53,39 @@ class Cache:
         self.path = path.with_name(f"{path.name}-{suffix}.npy")
 
     @property
+    def header(self) -> bytes:
+        """What NumPy writes before the activations."""
+        file = BytesIO()
+        kind = {"descr": self.dtype.str, "fortran_order": False, "shape": self.shape}
+        np.lib.format.write_array_header_1_0(file, kind)
+        return file.getvalue()
+
+    @property
     def bytes(self) -> int:
         """Its size on disk."""
         return math.prod(self.shape) * self.dtype.itemsize
 
-    def load(self) -> np.ndarray | None:
-        """The activations, memory-mapped; None if the file is missing or damaged. It is never unpickled."""
-        try:
-            content = np.memmap(self.path, np.uint8, "r").data
-            if sha256(content[:-CHECKSUM]).digest() == content[-CHECKSUM:]:
-                return np.load(self.path, mmap_mode="r")
-        except FileNotFoundError:
+    def load(self) -> DiskArray | None:
+        """The activations; None if the file is missing or damaged. It is never unpickled."""
+        if not self.path.exists():
             return None
-        except (OSError, ValueError, EOFError):
+        try:
+            with open(self.path, "rb") as file:
+                digest, left = sha256(file.read(len(self.header))), self.bytes
+                while portion := file.read(min(left, PORTION)):
+                    digest.update(portion)
+                    left -= len(portion)
+                if digest.digest() == file.read(CHECKSUM + 1):
+                    return self.opened()
+        except OSError:
             pass
         echo(f"{self.path} is damaged: computing it again")
         self.path.unlink()
         return None
+
+    def opened(self) -> DiskArray:
+        """The file, which is complete; it stays open, even if it is removed."""
+        return DiskArray(open(self.path, "rb"), self.shape, self.dtype.str, len(self.header))
 
     def compute(self, description: str) -> Iterator[np.ndarray]:
         """Run all images through the network, in order; yields its outputs batch by batch, in the file's dtype."""
@@ -81,17 +99,16 @@ class Cache:
             progress.update(first + len(rows))
         progress.close()
 
-    def save(self, description: str) -> None:
+    def save(self, description: str) -> DiskArray:
         """Compute the activations into the file; no more than a batch of them is in memory."""
-        start, digest, header = time.monotonic(), sha256(), BytesIO()
-        kind = {"descr": self.dtype.str, "fortran_order": False, "shape": self.shape}
-        np.lib.format.write_array_header_1_0(header, kind)
+        start, digest = time.monotonic(), sha256()
         with atomic_write(self.path) as temporary, open(temporary, "wb") as file:
-            for part in chain([header.getbuffer()], (outputs.data for outputs in self.compute(description))):
+            for part in chain([self.header], map(np.ndarray.tobytes, self.compute(description))):
                 digest.update(part)
                 file.write(part)
             file.write(digest.digest())
         echo(f"{description}, {self.count} photos: {duration(time.monotonic() - start)}")
+        return self.opened()
 
 
 def _remove_outdated(folder: Path, prefix: str, caches: list[Cache]) -> None:
@@ -100,7 +117,7 @@ def _remove_outdated(folder: Path, prefix: str, caches: list[Cache]) -> None:
         path.unlink()
 
 
-def bottleneck_features(base: keras.Model, photos: Photos, preprocessing: str, folder: Path) -> np.ndarray:
+def bottleneck_features(base: keras.Model, photos: Photos, preprocessing: str, folder: Path) -> DiskArray:
     """VGG16's output for every photo, not augmented: from the cache, or computed and cached.
 
     Args:
@@ -122,26 +139,26 @@ def bottleneck_features(base: keras.Model, photos: Photos, preprocessing: str, f
     if (features := cache.load()) is not None:
         echo(f"reusing the {what}")
     elif has_room(folder, cache.bytes, what, "they are not cached, and the next run computes them again"):
-        cache.save(what)
-        features = cache.load()
+        features = cache.save(what)
     else:
-        features = np.concatenate(list(cache.compute(what)))
+        memory = BytesIO()
+        for outputs in cache.compute(what):
+            memory.write(outputs.data)
+        features = DiskArray(memory, cache.shape, cache.dtype.str)
     _remove_outdated(folder, path.name, [cache])
-    return np.array(features)
+    return features
 
 
 class CachedActivations(Features):
     """Batches of cached activations, float32 (b, h, w, c): epoch ``e`` gets copy ``e % copies`` of each photo."""
 
-    def __init__(self, images: Images, caches: list[Cache]) -> None:
-        super().__init__(images.arrays, images.photos, images.batch_size, images.seed)
-        self.caches = [(open(cache.path, "rb"), cache) for cache in caches]  # noqa: SIM115, they stay, even if removed
+    def __init__(self, images: Images, copies: list[DiskArray]) -> None:
+        super().__init__(copies[0], images.photos, images.batch_size, images.seed)
+        self.copies = copies
 
     def inputs(self, rows: np.ndarray, index: int) -> np.ndarray:
-        """The activations of these rows; mapped anew each time, so that what was read does not pile up in memory."""
-        file, cache = self.caches[self.epoch % len(self.caches)]
-        start = file.seek(0, SEEK_END) - CHECKSUM - cache.bytes
-        return np.memmap(file, cache.dtype, "r", start, cache.shape)[rows].astype(np.float32)
+        """The activations of these rows."""
+        return self.copies[self.epoch % len(self.copies)][rows].astype(np.float32)
 
 
 def cached_activations(
@@ -182,16 +199,20 @@ def cached_activations(
             key = (data.digest, data.preprocessing, getattr(data, "affine", ()), getattr(data, "color", ()), data.seed)
             path = folder / f"block4_{split}_copy{copy + 1}"
             caches[split].append(Cache(frozen, batch, len(data.labels), path, key, "<f2"))
-    missing = {cache.path: cache for split in caches.values() for cache in split if cache.load() is None}
+    loaded = {cache: cache.load() for ones in caches.values() for cache in ones}
+    found = {cache: activations for cache, activations in loaded.items() if activations is not None}
+    missing = [cache for cache in loaded if cache not in found]
     what = f"block 4's activations for {copies} augmented copies of each photo"
     otherwise = "training on new copies in every epoch, which is slower; a smaller --cached-copies needs less space"
-    if missing and not has_room(folder, sum(cache.bytes for cache in missing.values()), what, otherwise):
+    if missing and not has_room(folder, sum(cache.bytes for cache in missing), what, otherwise):
         return None
-    for split, found in caches.items():
-        for i, cache in enumerate(found, 1):
-            if cache.path in missing:
-                cache.save(f"block 4's activations of {split}" + f", copy {i} of {copies}" * (split == "train"))
+    for split, ones in caches.items():
+        for i, cache in enumerate(ones, 1):
+            if cache in missing:
+                what = f"block 4's activations of {split}" + f", copy {i} of {copies}" * (split == "train")
+                found[cache] = cache.save(what)
     if len(missing) < copies + 1:
         echo(f"reusing block 4's activations in {folder} for the same photos and settings")
     _remove_outdated(folder, "block4_", caches["train"] + caches["validation"])
-    return CachedActivations(train_data, caches["train"]), CachedActivations(validation_data, caches["validation"])
+    of_train, of_validation = ([found[cache] for cache in ones] for ones in caches.values())
+    return CachedActivations(train_data, of_train), CachedActivations(validation_data, of_validation)

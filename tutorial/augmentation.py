@@ -14,6 +14,7 @@ from tutorial.backend import keras
 from tutorial.cli import echo
 from tutorial.dataset import Photos
 from tutorial.devices import replicas
+from tutorial.disk_array import DiskArray, blocks
 from tutorial.files import atomic_write
 from tutorial.images import PREPROCESSING
 from tutorial.plots import save_contact_sheet
@@ -40,7 +41,9 @@ class Features(keras.utils.PyDataset):
             so the last one is filled up with the epoch's first rows, fewer than there are GPUs.
     """
 
-    def __init__(self, inputs: np.ndarray, photos: Photos, batch_size: int, seed: int | None = None) -> None:
+    def __init__(
+        self, inputs: np.ndarray | DiskArray, photos: Photos, batch_size: int, seed: int | None = None
+    ) -> None:
         # Two threads prepare batches. With one, Keras leaves that to tf.data, whose autotuning thread delays the start
         # of about every second epoch by up to ten seconds on a machine with two cores. With several GPUs it has to be
         # one: there Keras 3.15's fit takes a batch before the first epoch (_maybe_symbolic_build in its trainer.py),
@@ -80,12 +83,13 @@ class Features(keras.utils.PyDataset):
         self.set_epoch(self.epoch + 1)
 
 
-def digest(*arrays: np.ndarray) -> str:
+def digest(*arrays: np.ndarray | DiskArray) -> str:
     """SHA-256 of arrays: their shapes, dtypes and numbers."""
     found = hashlib.sha256()
     for array in arrays:
         found.update(f"{array.shape} {array.dtype}".encode())
-        found.update(np.ascontiguousarray(array).data)
+        for some in blocks(array, 100):
+            found.update(np.ascontiguousarray(some).data)
     return found.hexdigest()
 
 

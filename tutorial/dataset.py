@@ -11,9 +11,13 @@ import warnings
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from io import BytesIO
 from pathlib import Path
+from tempfile import TemporaryFile
 
 from tutorial.cli import ProgressBar, TutorialError, echo, escape
+from tutorial.disk_array import DiskArray
+from tutorial.files import has_room
 from tutorial.images import FORMATS, REMEDY, SUFFIXES, PhotoError, read_ahead, unread_format
 
 import numpy as np
@@ -36,7 +40,7 @@ class Photos:
     class_names: tuple[str, ...]  # alphabetical: the order of the network's outputs
     paths: list[Path]
     labels: np.ndarray  # float32, (n,): 0.0 for the first class, 1.0 for the second ...
-    images: np.ndarray = field(default_factory=lambda: np.empty(0, np.uint8))  # (n, size, size, 3), by load_images
+    images: np.ndarray | DiskArray = field(default_factory=lambda: np.empty(0, np.uint8))  # (n, size, size, 3)
     digests: list[bytes] = field(default_factory=list)  # SHA-256 of each file, by load_images
     unusable: int = 0  # photos that were found and cannot be used
     left_out: list[str] = field(default_factory=list)  # what is not used and why, a sentence each
@@ -222,30 +226,37 @@ def find_images(data: Path) -> list[Photos]:
     return splits
 
 
-def load_images(data: Path, image_size: int) -> tuple[Photos, Photos, Photos | None]:
+def load_images(data: Path, image_size: int, folder: Path | None = None) -> tuple[Photos, Photos, Photos | None]:
     """Find and decode the photos of a data folder; files that cannot be read are named, counted and left out.
+
+    The decoded photos are in a file without a name, whose space is free again when the process ends, however it ends.
 
     Args:
         data: see :func:`find_images`.
         image_size: height and width in pixels; photos are resized to a square, as in the blog post.
+        folder: where the decoded photos lie; without one, or where its disk has too little room, in memory.
 
     Returns:
         Training, validation and test photos with their ``images``, uint8 (n, image_size, image_size, 3); None where
         there is no test folder. Test photos are for a model that is finished: they choose nothing.
 
     Raises:
-        TutorialError: see :func:`find_images`; or no photo of a class, or too few of a split, can be read.
+        TutorialError: see :func:`find_images`; or no photo of a class, or too few of a split, can be read; or the disk
+            is full.
     """
     splits = find_images(data)
     for split in splits:
         echo(f"{split.folder}: {', '.join(f'{count} {name}' for name, count in split.counts().items())}")
-    train, validation, *test = splits = [_decode(split, image_size) for split in splits]
+    needed = sum(len(split.paths) for split in splits) * image_size**2 * 3
+    if folder and not has_room(folder, needed, "decoded photos", "they are kept in memory"):
+        folder = None
+    train, validation, *test = splits = [_decode(split, image_size, folder) for split in splits]
     _check_copies(splits)
     return train, validation, test[0] if test else None
 
 
-def _decode(photos: Photos, image_size: int) -> Photos:
-    images = np.empty((len(photos.paths), image_size, image_size, 3), np.uint8)
+def _decode(photos: Photos, image_size: int, folder: Path | None) -> Photos:
+    file = TemporaryFile(dir=folder) if folder else BytesIO()  # noqa: SIM115, it stays open
     kept: list[int] = []
     digests: list[bytes] = []
     left_out = list(photos.left_out)
@@ -255,13 +266,19 @@ def _decode(photos: Photos, image_size: int) -> Photos:
             echo(f"left out: {image}")
             left_out.append(str(image))
         else:
-            images[len(kept)] = image
+            try:
+                file.write(image.data)
+                file.flush()
+            except OSError as error:
+                raise TutorialError(
+                    f"the decoded photos could not be written to {folder} ({error.strerror}): make room on its disk."
+                ) from None
             kept.append(i)
             digests.append(digest)
         progress.update(i + 1)
     progress.close()
     paths, labels = [photos.paths[i] for i in kept], photos.labels[kept]
-    images = images[: len(kept)]
+    images = DiskArray(file, (len(kept), image_size, image_size, 3), "u1")
     readable = replace(photos, paths=paths, labels=labels, images=images, digests=digests, left_out=left_out)
     for name, count in readable.counts().items():
         if count == 0:

@@ -21,6 +21,7 @@ from tutorial.calibration import (
 from tutorial.checkpoint import Checkpoint
 from tutorial.cli import ProgressBar, duration, echo
 from tutorial.dataset import Photos
+from tutorial.disk_array import DiskArray
 from tutorial.images import INFERENCE_BATCH, PREPROCESSING
 from tutorial.model_file import ModelInfo, save_weights
 from tutorial.out_of_distribution import fit_detector
@@ -32,7 +33,10 @@ import numpy as np
 
 
 def predict(
-    network: keras.Model, images: np.ndarray | list[np.ndarray], preprocessing: str = "rescale", flip: bool = False
+    network: keras.Model,
+    images: np.ndarray | DiskArray | list[np.ndarray],
+    preprocessing: str = "rescale",
+    flip: bool = False,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Predictions for photos, not calibrated.
 
@@ -83,15 +87,16 @@ def predict_data(model: keras.Model, data: Features) -> tuple[np.ndarray, np.nda
     network, count = with_features(model), len(data.labels)
     if isinstance(data, CachedActivations):
         network = without_frozen_blocks(network)
-    progress, probabilities, features = ProgressBar("predicting", count), [], []
+    progress, probabilities = ProgressBar("predicting", count), []
+    features = np.empty((count, network.outputs[1].shape[1]), np.float32)
     for first in range(0, count, INFERENCE_BATCH):
         rows = np.arange(first, min(first + INFERENCE_BATCH, count))
         outputs, seen = network.predict_on_batch(data.inputs(rows, first))
         probabilities.append(class_probabilities(outputs))
-        features.append(seen)
+        features[rows] = seen
         progress.update(first + len(rows))
     progress.close()
-    return np.concatenate(probabilities), np.concatenate(features)
+    return np.concatenate(probabilities), features
 
 
 @dataclass

@@ -7,6 +7,8 @@ features and the nearest class's mean over the training photos. How many dogs, d
 
 from dataclasses import dataclass
 
+from tutorial.disk_array import blocks
+
 import numpy as np
 
 FOLDS = 5  # each fold of the training photos is scored with the class means of the others
@@ -29,8 +31,16 @@ def _unit(vectors: np.ndarray) -> np.ndarray:
     return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
 
 
-def _class_means(features: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    return _unit(np.stack([_unit(features[labels == label]).mean(axis=0) for label in np.unique(labels)]))
+def _class_means(features: np.ndarray, labels: np.ndarray, used: np.ndarray) -> np.ndarray:
+    """Of the photos that are used, bool (n,); summed in blocks, since the features of many photos are large."""
+    means = []
+    for label in np.unique(labels):
+        rows = np.flatnonzero(used & (labels == label))
+        total = np.zeros(features.shape[1], features.dtype)
+        for some in blocks(rows):
+            total = np.sum([total, *_unit(features[some])], axis=0)
+        means.append(total / len(rows))
+    return _unit(np.stack(means))
 
 
 def fit_detector(features: np.ndarray, labels: np.ndarray) -> Detector:
@@ -44,5 +54,6 @@ def fit_detector(features: np.ndarray, labels: np.ndarray) -> Detector:
     for fold in range(min(FOLDS, len(features))):
         own = np.arange(len(features)) % FOLDS == fold
         others = ~own if set(labels[~own]) == set(labels) else own | True  # a class of one photo is its own mean
-        scores[own] = Detector(_class_means(features[others], labels[others])).scores(features[own])
-    return Detector(_class_means(features, labels).astype(np.float32), float(np.quantile(scores, 1 - FLAGGED)))
+        scores[own] = Detector(_class_means(features, labels, others)).scores(features[own])
+    means = _class_means(features, labels, np.ones(len(labels), bool))
+    return Detector(means.astype(np.float32), float(np.quantile(scores, 1 - FLAGGED)))
