@@ -34,7 +34,7 @@ COMMON = ["--batch-size", 4, "--epochs", 2, "--set", "dropout=0.0"]
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory) -> Path:
-    """16 training photos; 9 for validation, the last in a batch of its own that leaves the second device without any."""
+    """16 training photos; 9 for validation, the last in a batch of its own, none of which the second device gets."""
     folder = tmp_path_factory.mktemp("devices") / "data"
     draw(folder / "train", calico=7, tabby=9)
     draw(folder / "validation", calico=4, tabby=5)
