@@ -208,8 +208,9 @@ def main() -> None:
             handler.setLevel("CRITICAL")  # the rest is in its log file
     try:
         ray.init(args.address or "local", include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
-    except ConnectionError:
-        raise TutorialError(f"no Ray cluster answers at {args.address}: start one with ray start --head.") from None
+    except Exception as error:  # Ray raises errors of many kinds
+        where = f"no Ray cluster can be used at {args.address}" if args.address else "Ray cannot be started"
+        raise TutorialError(f"{where} ({str(error).splitlines()[0]}): see docs/scale.md.") from None
     try:
         sums = predict_parts(model, args.output, args.format, photos.num_row_groups, args.workers)
     finally:
