@@ -1,0 +1,60 @@
+"""benchmarks/engines.py: every engine that is installed computes plain Keras's features, each in its own process."""
+
+import re
+from importlib.util import find_spec
+
+from conftest import draw, run
+from engines import ENGINES, TOLERANCE, export, keras
+from report import picture
+from tutorial.images import caffe
+
+import numpy as np
+import pytest
+
+PACKAGES = {"PyTorch": "torchvision", "ONNX Runtime": "onnxruntime", "OpenVINO": "openvino"}
+SHAPE = (2, 64, 64, 3)
+
+
+@pytest.fixture(scope="module")
+def folder(imagenet_file, tmp_path_factory):
+    """Images, and plain Keras's features of them."""
+    folder, photo = tmp_path_factory.mktemp("engines"), np.asarray(picture(64, 64))
+    images = np.ascontiguousarray(caffe([photo, photo[::-1]]))
+    features = keras(SHAPE, folder)(images)
+    assert np.abs(features - features[::-1]).max() > 0.1 * features.max()  # they tell photos apart
+    np.save(folder / "images-64.npy", images)
+    np.save(folder / "features-64.npy", features)
+    if find_spec("tf2onnx"):
+        export(SHAPE, folder)
+    return folder
+
+
+def features(name, folder):
+    flags = ("--folder", folder, "--sizes", 64, "--seconds", 0)
+    return run("benchmarks/engines.py", "features", "--engine", name, *flags)
+
+
+@pytest.mark.parametrize("name", [name for name in ENGINES if name != "Keras"])
+def test_the_features_are_plain_keras(folder, name):
+    if not find_spec(PACKAGES.get(name, "keras")):
+        pytest.skip(f"{PACKAGES[name]} is not installed")
+    done = features(name, folder)
+    assert done.returncode == 0, done.stderr
+    assert float(re.fullmatch(r"64 px: [\d.]+ photos/s, error (\S+)\n", done.stdout)[1]) < TOLERANCE
+
+
+def test_other_features_are_refused(folder, tmp_path):
+    np.save(tmp_path / "images-64.npy", np.load(folder / "images-64.npy"))
+    np.save(tmp_path / "features-64.npy", np.load(folder / "features-64.npy") * np.float32(1.002))
+    done = features("ours", tmp_path)
+    assert done.returncode == 1 and "the features differ from Keras's by 2.0e-03" in done.stderr
+
+
+def test_pytorchs_network_is_part_1s(tmp_path):
+    if not find_spec("torchvision"):
+        pytest.skip("torchvision is not installed")
+    for split in ("train", "validation"):
+        draw(tmp_path / split, calico=2, tabby=2)
+    done = run("benchmarks/engines.py", "train", 1, "--data", tmp_path, "--epochs", 1)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("1,212,513 parameters\nepoch 1/1 - loss: 0.")  # as fine_tuning_VGG16_pt1.py prints
