@@ -1,7 +1,7 @@
 """Photos a second of tools/predict_many.py on this machine, with 1 and 2 workers, beside predict.py.
 
     python benchmarks/predict_many.py                       the small convnet, 2 rounds of 480 photos
-    python benchmarks/predict_many.py --model fine_tuned_vgg16 --photos 80 --rounds 1
+    python benchmarks/predict_many.py --model fine_tuned_vgg16 --photos 64 --rounds 1
 
 Writes benchmarks/predict_many.md. The models that came with the tutorial predict drawn cats of 640 x 480 pixels. The
 rates, from the first parts or batch to the last, and the core seconds, which other work on the machine changes less,
@@ -16,7 +16,7 @@ from pathlib import Path
 
 from drawing.drawn_cat import cat_number
 from report import Clock, machine, spread, write_section
-from tutorial.cli import parser, positive_int, project_path, run
+from tutorial.cli import TutorialError, parser, positive_int, project_path, run
 from tutorial.images import INFERENCE_BATCH
 from tutorial.recipes import pretrained_dir
 
@@ -25,7 +25,7 @@ from PIL import Image
 
 TABLE = project_path("benchmarks/predict_many.md")
 HEADING = "# Predicting many photos\n\nWritten by `benchmarks/predict_many.py`.\n"
-PARTS = 10  # of a run
+PARTS = 8  # of a run
 CATS = 40  # drawn; links to them make the number of photos
 
 
@@ -57,6 +57,8 @@ def main() -> None:
     p.add_argument("--photos", type=positive_int, default=480)
     p.add_argument("--rounds", type=positive_int, default=2)
     args = p.parse_args()
+    if args.photos % (4 * INFERENCE_BATCH) or args.photos < 8 * INFERENCE_BATCH:
+        raise TutorialError(f"--photos must be a multiple of {4 * INFERENCE_BATCH} and at least {8 * INFERENCE_BATCH}.")
     weights = (pretrained_dir() / f"{args.model}.weights.h5").resolve()
     found: dict[int, list[tuple[float, float]]] = {0: [], 1: [], 2: []}
     with tempfile.TemporaryDirectory() as name:
