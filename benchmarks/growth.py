@@ -8,6 +8,7 @@ so that no two files are equal. One epoch and one cached copy of each photo, so 
 settings. Each of ``--what`` has a table of its own on the page. Needs Linux or macOS.
 """
 
+import shlex
 import sys
 import tempfile
 from pathlib import Path
@@ -90,7 +91,7 @@ def main() -> None:
     what, text = [*PARTS, DUPLICATES], "what is measured, several times; part 3 needs part 2 (default: all)"
     p.add_argument("--what", choices=what, action="append", help=text)
     args = p.parse_args()
-    command = f"`python benchmarks/growth.py --data {args.data.as_posix()}`"
+    command = f"`python benchmarks/growth.py {shlex.join(sys.argv[1:])}`"
     last = {DUPLICATES: "groups"}
     tables = {
         name: [
