@@ -30,7 +30,7 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 """
 ON_TWO = ["-c", DRIVER]
 USED = "2 of 2 GPUs are used, with equal shares of each batch of 4 photos"
-# Dropout's random numbers differ with the devices, each of which draws its own.
+# Without dropout: each device draws the random numbers of its own share, so they differ from those of one device.
 COMMON = ["--batch-size", 4, "--epochs", 2, "--set", "dropout=0.0"]
 
 
