@@ -146,7 +146,7 @@ def main() -> None:
     add("--sizes", type=positive_int, metavar="PIXELS", nargs="+", default=[150, 256], help="of VGG16's images")
     add("--seconds", type=positive_int, metavar="S", default=4, help=f"for each engine and size, {default}")
     add("--part1-photos", type=positive_int, metavar="N", default=120, help=f"of each class, {default}")
-    add("--part3-photos", type=positive_int, metavar="N", default=24, help=f"of each class, {default}")
+    add("--part3-photos", type=positive_int, metavar="N", default=16, help=f"of each class, {default}")
     args = p.parse_args()
     if missing := [name for name in PACKAGES if not find_spec(name)]:
         raise TutorialError(f"{' and '.join(missing)} missing: python -m pip install -r requirements-peers.txt")
