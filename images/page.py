@@ -14,7 +14,7 @@ from matplotlib import pyplot as plt
 
 SHOWN = 830  # pixels across, on GitHub's page
 WIDTH = SHOWN / 96  # inches at a browser's 96 pixels: a font's size in the figure is its size on the page
-FONT = 11  # points; nothing on a picture is smaller than 9
+FONT = 10.5  # points; nothing on a picture is smaller than 9
 MOST = 150_000  # bytes of a file
 INK, QUIET = "#1c1c1e", "#55555c"  # of writing
 # For each suffix, how many pixels of the file make one that is shown, and what to try until the file is small enough.
