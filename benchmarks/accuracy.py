@@ -34,7 +34,7 @@ from tutorial.cli import (
     seed_number,
 )
 from tutorial.dataset import find_images
-from tutorial.model_file import FILES, TRAINED_ON, WeightsFile
+from tutorial.model_file import FILES, WeightsFile
 
 import numpy as np
 
@@ -84,10 +84,8 @@ def read_run(number: int, weights: Path, data: Path) -> Run:
         TutorialError: the file is damaged, or its photos are not those in the data folder.
     """
     file = WeightsFile(weights)
-    sets = photos_of(data, file.info.image_size)
     try:
-        file.places(TRAINED_ON, sets["train"])
-        found = {split: saved_predictions(file, photos) for split, photos in sets.items() if split != "train"}
+        found = saved_predictions(file, photos_of(data))
     except TutorialError as error:
         raise TutorialError(f"{error} Or name another folder with --runs.") from None
     return Run(number, weights, data, file.info, found)

@@ -8,6 +8,7 @@ the global averages of VGG16's features, which are normalized per photo; scikit-
 
 import sys
 
+from fine_tuning_VGG16_pt2 import RECIPES
 from report import machine, spread, write_section
 from tutorial.activations import bottleneck_features
 from tutorial.backend import keras
@@ -23,7 +24,7 @@ HEADING = (
     "# Image size\n\nWritten by `benchmarks/image_size.py`: part 2's improved recipe by the size of the photos, "
     "cross-validated\nover training and validation photos together, not calibrated.\n"
 )
-C = 0.06  # as in fine_tuning_VGG16_pt2.py
+C = RECIPES["improved"]["C"]
 SEEDS = (0, 1, 2)
 
 

@@ -37,6 +37,7 @@ MISTAKES = 12  # photos shown of each model
 CLASSES = 20  # in a confusion matrix; of more, those with the most mistakes
 LEFT_OUT = 100  # files that are named
 THUMBNAIL = 150  # pixels, the longer side
+SMALL = 16  # pixels: photos are decoded only to know which can be read
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"  # a browser holds the page to that
 STYLE = """
 :root { color-scheme: light dark; --paper: #fff; --ink: #1c1c1e; --quiet: #5c5c63; --rule: #d9d9de;
@@ -98,9 +99,9 @@ class Run:
 
 
 @lru_cache(maxsize=1)  # all models are evaluated on the same photos
-def photos_of(data: Path, image_size: int, folder: Path | None = None) -> dict[str, Photos]:
-    """The photos of a data folder by split: see :func:`tutorial.dataset.load_images`."""
-    return {photos.folder.name: photos for photos in load_images(data, image_size, folder) if photos}
+def photos_of(data: Path) -> dict[str, Photos]:
+    """The photos of a data folder by split, see :func:`tutorial.dataset.load_images`; their pixels are not needed."""
+    return {photos.folder.name: photos for photos in load_images(data, SMALL) if photos}
 
 
 def counted(counts: dict[str, int]) -> str:
@@ -315,10 +316,9 @@ def write_report(folder: Path, data: Path) -> None:
         raise TutorialError(f"there is no trained model in {folder}: run {FIRST_COMMAND}, or use --weights-dir.")
     runs, others = [], []
     for model in map(TrainedModel, paths):
-        photos = photos_of(data, model.image_size, folder)
+        photos = photos_of(data)
         try:
-            model.file.places(TRAINED_ON, photos["train"])
-            found = {split: saved_predictions(model.file, ones) for split, ones in photos.items() if split != "train"}
+            found = saved_predictions(model.file, photos)
             runs.append(Run(model.info.settings.get("seed", 0), model.path, data, model.info, found, model))
         except TutorialError as error:
             others.append(str(error))
@@ -343,10 +343,19 @@ def write_report(folder: Path, data: Path) -> None:
     write_page(folder / "report.html", title, above, _scores(runs), below, named, end=end)
 
 
-def saved_predictions(file: WeightsFile, photos: Photos) -> Predictions:
-    """The predictions that a part saved with its weights; see ``WeightsFile.predictions``."""
-    names = [path.relative_to(photos.folder).as_posix() for path in photos.paths]
-    return Predictions(file.predictions(photos), np.int64(photos.labels), names)
+def saved_predictions(file: WeightsFile, photos: dict[str, Photos]) -> dict[str, Predictions]:
+    """The predictions that a part saved with its weights, for its validation and perhaps its test photos.
+
+    Raises:
+        TutorialError: the photos, of all splits, are not those that the part had.
+    """
+    file.places(TRAINED_ON, photos["train"])
+    found = {}
+    for split, ones in photos.items():
+        if split != "train":
+            names = [path.relative_to(ones.folder).as_posix() for path in ones.paths]
+            found[split] = Predictions(file.predictions(ones), np.int64(ones.labels), names)
+    return found
 
 
 def _scores(runs: list[Run]) -> tuple[list[str], list[list[str]]]:

@@ -36,10 +36,7 @@ def _class_means(features: np.ndarray, labels: np.ndarray, used: np.ndarray) -> 
     means = []
     for label in np.unique(labels):
         rows = np.flatnonzero(used & (labels == label))
-        total = np.zeros(features.shape[1], features.dtype)
-        for some in blocks(rows):
-            total = np.sum([total, *_unit(features[some])], axis=0)
-        means.append(total / len(rows))
+        means.append(sum(_unit(features[some]).sum(axis=0) for some in blocks(rows)) / len(rows))
     return _unit(np.stack(means))
 
 
