@@ -1,6 +1,6 @@
 """Predict the class of photos with a trained model.
 
-    python predict.py photo.jpg                     prints "calico (98.7%)"; uses the best model it finds
+    python predict.py photo.jpg                     prints "calico (97.0%)"; uses the best model it finds
     python predict.py photo.jpg --threshold 0.9     "not sure" where the probability is below 90%
     python predict.py photo.jpg --explain           saves a heat map of the regions that support the prediction
     python predict.py photo.jpg folder --json       one JSON object a line, for other programs
