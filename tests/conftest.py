@@ -3,8 +3,10 @@
 import csv
 import http.server
 import json
+import multiprocessing
 import os
 import re
+import runpy
 import shutil
 import signal
 import struct
@@ -17,6 +19,7 @@ from contextlib import contextmanager, suppress
 from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 
 import h5py
@@ -39,16 +42,48 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(pytest.mark.skip(reason="the real photos in ../shared/datasets are not here"))
 
 
-def run(
-    *command: object, env: dict[str, str] | None = None, memory: int | None = None, folder: Path = PROJECT
-) -> subprocess.CompletedProcess:
-    """Run ``python command...`` in a folder, as from the shell; with at most ``memory`` bytes of data."""
+# Most commands are forked from a process that has loaded Keras: it takes longer to load than most tests run.
+FORKING = multiprocessing.get_context("forkserver" if hasattr(os, "fork") else "spawn")
+FORKING.set_forkserver_preload(["tutorial.backend", "matplotlib.pyplot"])
+
+
+def _run_script(command: list[str], folder: Path, output: list[str]) -> None:
+    """Become ``python command...``."""
+    os.chdir(folder)
+    for number, path in enumerate([os.devnull, *output]):
+        file = os.open(path, os.O_RDWR)
+        os.dup2(file, number)
+        os.close(file)
+    sys.argv[:] = command
+    sys.path[0] = os.path.dirname(os.path.abspath(command[0]))
+    runpy.run_path(command[0], run_name="__main__")
+
+
+def run(*command: object, env: dict[str, str] | None = None, memory: int | None = None, folder: Path = PROJECT):
+    """Run ``python command...`` in a folder, as from the shell; with at most ``memory`` bytes of data.
+
+    It is a process of its own, a new Python where the environment, memory or a flag of Python's is part of the test.
+    """
+    words = [str(word) for word in command]
+    if not (env or memory or words[0].startswith("-")):
+        with TemporaryDirectory() as temporary:
+            output = [Path(temporary, name) for name in ("stdout", "stderr")]
+            for file in output:
+                file.touch()
+            process = FORKING.Process(target=_run_script, args=(words, folder, [str(file) for file in output]))
+            process.start()
+            process.join(300)
+            if process.is_alive():
+                process.kill()
+                raise subprocess.TimeoutExpired(words, 300)
+            texts = [file.read_text(encoding="utf-8") for file in output]
+            return subprocess.CompletedProcess(words, process.exitcode, *texts)
     limits = {}
     if memory:
         resource = pytest.importorskip("resource", reason="memory is limited as POSIX does it")
         limits["preexec_fn"] = lambda: resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
     return subprocess.run(
-        [sys.executable, *map(str, command)],
+        [sys.executable, *words],
         cwd=folder,
         env={**os.environ, **(env or {})},
         capture_output=True,

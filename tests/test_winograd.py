@@ -67,5 +67,6 @@ def test_vgg16s_features_and_gradients_are_the_plain_networks():
             results.append([features, *tape.gradient(total, kernels)])
         pairs = zip(*results, strict=True)
         errors.append([np.abs(mine - plain_one).max() / np.abs(plain_one).max() for mine, plain_one in pairs])
-    # The median: for one set of images in a few, rounding switches a unit, on one CPU or another, and by 2e-4 then
-    assert np.median(errors, axis=0).max() < 1e-5
+    # The median, and more for block 1, whose gradient comes through all the others: rounding may switch a unit that is
+    # all but zero, or two that max pooling chooses from.
+    assert (np.median(errors, axis=0) < [1e-5, 1e-3, 1e-5, 1e-5]).all(), errors

@@ -13,7 +13,7 @@ def use_winograd(base: keras.Model) -> keras.Model:
     """
     if not tf.config.list_physical_devices("GPU"):  # cuDNN does it already
         for layer in base.layers:
-            if isinstance(layer, layers.Conv2D) and layer.kernel.shape[2] >= 256:
+            if isinstance(layer, layers.Conv2D) and layer.filters >= 128:
                 layer.convolution_op = convolution  # what Keras calls for the layer's sums
     return base
 
