@@ -5,7 +5,8 @@
 # make data-tools      install the packages of the scripts in data/ that collect, prune and split photos
 # make cats-and-dogs   download the blog post's photos, 69 MB; then: make DATA=data/cats_and_dogs
 # make photos          collect photos of both cats from the internet, prune and split them; run it again to resume
-# make test            run the tests; TESTS=tests/test_images.py: some of them
+# make test            run the tests that take about five minutes; TESTS=tests/test_images.py: some of them
+# make test-all        run all tests
 # make lint            check the code's style and types
 # make clean           remove what is computed again: cached activations and drawn cats; models and photos stay
 
@@ -47,7 +48,7 @@ export COLLECT_TO := $(if $(filter data/drawn,$(DATA)),data,$(DATA))
 calico := "calico cat" "calico kitten" "calico cat face" "calico cat sleeping" "tricolor cat" "tortoiseshell and white cat" "calico cat portrait" "calico cat outdoors"
 tabby := "tabby cat" "tabby kitten" "mackerel tabby" "silver tabby cat" "brown tabby cat" "classic tabby cat" "tabby cat face" "tabby cat sleeping"
 
-.PHONY: all setup data-tools cats-and-dogs photos test lint clean
+.PHONY: all setup data-tools cats-and-dogs photos test test-all lint clean
 all: setup $(photos)
 	@$(note)
 	@echo; echo "== Part 1: small convnet"
@@ -102,6 +103,9 @@ data/drawn/.complete: | .venv/.installed
 	@touch $@
 
 test: .venv/.installed-dev $(imagenet)
+	$(python) -m pytest -q -n 2 --dist loadfile -m "not slow" $(TESTS)
+
+test-all: .venv/.installed-dev $(imagenet)
 	$(python) -m pytest -q -n 2 --dist loadfile $(TESTS)
 
 lint: .venv/.installed-dev

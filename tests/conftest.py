@@ -42,57 +42,64 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(pytest.mark.skip(reason="the real photos in ../shared/datasets are not here"))
 
 
-# Most commands are forked from a process that has loaded Keras: it takes longer to load than most tests run.
-FORKING = multiprocessing.get_context("forkserver" if hasattr(os, "fork") else "spawn")
+# Commands are forked from a process that has loaded Keras, which takes longer than most of them.
+FORKING = multiprocessing.get_context("forkserver" if os.name == "posix" else "spawn")
 FORKING.set_forkserver_preload(["tutorial.backend", "matplotlib.pyplot"])
 
 
-def _run_script(command: list[str], folder: Path, output: list[str]) -> None:
-    """Become ``python command...``."""
+def _become(command: list[str], folder: Path, output: list[str], memory: int | None) -> None:
+    """Be ``python command...`` from here on."""
+    if memory:
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
     os.chdir(folder)
     for number, path in enumerate([os.devnull, *output]):
         file = os.open(path, os.O_RDWR)
         os.dup2(file, number)
         os.close(file)
+    code = command.pop(1) if command[0] == "-c" else ""
     sys.argv[:] = command
-    sys.path[0] = os.path.dirname(os.path.abspath(command[0]))
-    runpy.run_path(command[0], run_name="__main__")
+    if code:
+        exec(code, {"__name__": "__main__"})
+    else:
+        sys.path[0] = str(Path(folder, command[0]).parent)
+        runpy.run_path(command[0], run_name="__main__")
 
 
-def run(*command: object, env: dict[str, str] | None = None, memory: int | None = None, folder: Path = PROJECT):
+def run(
+    *command: object, env: dict[str, str] | None = None, memory: int | None = None, folder: Path = PROJECT
+) -> subprocess.CompletedProcess:
     """Run ``python command...`` in a folder, as from the shell; with at most ``memory`` bytes of data.
 
-    It is a process of its own, a new Python where the environment, memory or a flag of Python's is part of the test.
+    It is a process of its own; a new Python, too, where the environment or a flag of Python's is part of the test.
     """
     words = [str(word) for word in command]
-    if not (env or memory or words[0].startswith("-")):
-        with TemporaryDirectory() as temporary:
-            output = [Path(temporary, name) for name in ("stdout", "stderr")]
-            for file in output:
-                file.touch()
-            process = FORKING.Process(target=_run_script, args=(words, folder, [str(file) for file in output]))
-            process.start()
-            process.join(300)
-            if process.is_alive():
-                process.kill()
-                raise subprocess.TimeoutExpired(words, 300)
-            texts = [file.read_text(encoding="utf-8") for file in output]
-            return subprocess.CompletedProcess(words, process.exitcode, *texts)
-    limits = {}
     if memory:
-        resource = pytest.importorskip("resource", reason="memory is limited as POSIX does it")
-        limits["preexec_fn"] = lambda: resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
-    return subprocess.run(
-        [sys.executable, *words],
-        cwd=folder,
-        env={**os.environ, **(env or {})},
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        timeout=300,
-        check=False,
-        **limits,
-    )
+        pytest.importorskip("resource", reason="memory is limited as POSIX does it")
+    if env or (words[0].startswith("-") and words[0] != "-c"):
+        return subprocess.run(
+            [sys.executable, *words],
+            cwd=folder,
+            env={**os.environ, **(env or {})},
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            timeout=300,
+            check=False,
+        )
+    with TemporaryDirectory() as temporary:
+        output = [Path(temporary, name) for name in ("stdout", "stderr")]
+        for file in output:
+            file.touch()
+        process = FORKING.Process(target=_become, args=(words, folder, [str(file) for file in output], memory))
+        process.start()
+        process.join(300)
+        if process.is_alive():
+            process.kill()
+            raise subprocess.TimeoutExpired(words, 300)
+        texts = [file.read_text(encoding="utf-8") for file in output]
+        return subprocess.CompletedProcess(words, process.exitcode, *texts)
 
 
 def in_terminal(command: list[object], columns: int) -> tuple[int, str]:

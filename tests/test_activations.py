@@ -200,6 +200,7 @@ def test_gradients_behind_the_cache_are_the_plain_networks(base, sets, tmp_path)
         assert size > 0 and np.linalg.norm(one.numpy() - other.numpy()) < 0.02 * size
 
 
+@pytest.mark.slow
 def test_cached_activations_are_reused_for_the_same_photos_and_settings(base, photos, sets, tmp_path, capsys):
     train, validation = sets
 

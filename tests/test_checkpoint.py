@@ -67,7 +67,7 @@ def debris(folder: Path) -> list[str]:
     return [name for name in names if name.startswith(TEMPORARY) or name.endswith(".checkpoint.npz")]
 
 
-@pytest.mark.parametrize("part", [1, 2, 3])
+@pytest.mark.parametrize("part", [1, *(pytest.param(part, marks=pytest.mark.slow) for part in (2, 3))])
 def test_a_killed_part_resumes_and_ends_with_the_same_bits(trained, tmp_path, part):
     """Killed in a pass through VGG16, which is repeated, and before the last epoch; then not."""
     model = MODELS[part - 1]
@@ -92,6 +92,7 @@ def test_a_killed_part_resumes_and_ends_with_the_same_bits(trained, tmp_path, pa
     assert not debris(tmp_path)
 
 
+@pytest.mark.slow
 def test_moving_averages_of_the_weights_are_resumed_too(trained, tmp_path):
     """Killed once, against a run that was not."""
     flags = ["--recipe", "improved", "--epochs", 3]

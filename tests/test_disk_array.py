@@ -143,6 +143,7 @@ print("grown by", peak(sys.argv[2]) - few)
 """
 
 
+@pytest.mark.slow
 def test_decoded_photos_do_not_stay_in_memory(data, tmp_path):
     """1,100 photos against 100: the others are 197 MB when decoded."""
     pytest.importorskip("resource", reason="peak memory is measured as POSIX does it")

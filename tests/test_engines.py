@@ -11,6 +11,8 @@ from tutorial.images import caffe
 import numpy as np
 import pytest
 
+pytestmark = pytest.mark.slow
+
 PACKAGES = {"PyTorch": "torchvision", "ONNX Runtime": "onnxruntime", "OpenVINO": "openvino"}
 SHAPE = (2, 64, 64, 3)
 

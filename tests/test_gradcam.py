@@ -80,7 +80,7 @@ def logits(model, recipe, weights, seen):
     return averages / np.sqrt((averages**2).mean(1, keepdims=True) + 1e-3) @ kernel + bias
 
 
-@pytest.mark.parametrize("classes", [2, 3])
+@pytest.mark.parametrize("classes", [2, pytest.param(3, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("recipe", ["original", "improved"])
 @pytest.mark.parametrize("model", FILES)
 def test_every_network_against_finite_differences(imagenet_file, tmp_path, model, recipe, classes):

@@ -78,6 +78,7 @@ def test_no_code_in_a_whole_model_with_our_metadata_is_run(marker, trained, tmp_
     assert run("predict.py", photo, "--weights", path).returncode == 0
 
 
+@pytest.mark.slow
 def test_no_code_in_caches_and_checkpoints_is_run(marker, trained, tmp_path):
     """They are computed again, and the run starts again. (Parts 2 and 3 have one cache and one checkpoint class.)"""
     weights = tmp_path / "weights"

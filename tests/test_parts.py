@@ -50,6 +50,7 @@ for script, recipe in zip(scripts, eval(sys.argv.pop(1))):
 """
 
 
+@pytest.mark.slow
 def test_a_third_recipe_is_one_more_block(tmp_path):
     """One that mixes the others' settings: the parts train it, and predict.py reads what they saved."""
     draw(tmp_path / "data" / "train", calico=3, tabby=4)

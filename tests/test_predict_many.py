@@ -86,6 +86,7 @@ def same(found: dict, one: dict) -> bool:
     )
 
 
+@pytest.mark.slow
 def test_a_node_killed_in_the_middle_loses_and_doubles_nothing(photos, expected, cluster, tmp_path):
     process = started(photos, "--output", tmp_path / "out", "--address", cluster.address)
     there = in_the_middle(process, tmp_path / "out", lambda: cluster.remove_node(cluster.second, allow_graceful=False))
@@ -100,6 +101,7 @@ def test_a_node_killed_in_the_middle_loses_and_doubles_nothing(photos, expected,
     assert all(same(row, escaped[row["photo"]]) for row in rows)
 
 
+@pytest.mark.slow
 def test_a_killed_run_resumes_from_a_csv_of_urls(photos, expected, cluster, tmp_path):
     listed = [*sorted(photos.rglob("[ct]*[0-9].jpg")), photos / "tabby" / "gone.jpg"]
     (tmp_path / "list.csv").write_text("\n".join(["id,photo", *(f"{i},file://{one}" for i, one in enumerate(listed))]))

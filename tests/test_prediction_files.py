@@ -121,6 +121,7 @@ def test_ctrl_c_keeps_the_rows_and_copies_so_far(many, convnet, tmp_path):
     assert {row["photo"].rsplit("/", 1)[1] for row in found} >= set(copies)
 
 
+@pytest.mark.slow
 @posix
 def test_many_photos_have_a_progress_bar_in_a_terminal(many, convnet, tmp_path):
     command = [sys.executable, "predict.py", many, *convnet, "--csv", tmp_path / "table.csv"]

@@ -95,6 +95,7 @@ def test_a_file_that_cannot_become_so_large_gets_a_sentence_and_the_old_one_stay
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(TEMPORARY)]
 
 
+@pytest.mark.slow
 @posix
 def test_a_terminal_that_is_closed_keeps_what_is_whole(trained, tmp_path):
     """Under nohup, so that the next line cannot be written (EIO): the cached activations stay, and training resumes."""
@@ -128,6 +129,7 @@ def test_a_name_that_is_not_utf_8_is_written_out(convnet, photo, tmp_path):
         assert picture.width > 200
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("env", [{"PYTHONOPTIMIZE": "2"}, {"PYTHONSAFEPATH": "1"}])
 def test_pythons_own_switches(convnet, photo, env):
     done = run("predict.py", photo, *convnet, env=env)
@@ -168,6 +170,7 @@ print("the variables are still there")
 """
 
 
+@pytest.mark.slow
 @posix
 def test_a_part_runs_twice_and_is_interrupted_in_a_notebook(trained, tmp_path):
     done = run("-c", CELLS, trained.data, tmp_path, env={"MPLBACKEND": "svg"})

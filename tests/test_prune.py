@@ -573,6 +573,7 @@ def test_a_wrong_label_is_found_even_if_a_copy_has_it_too():
     assert out_of_fold_probabilities(features, given, alone)[0, given[0]] > own[0]
 
 
+@pytest.mark.slow
 @pytest.mark.shared
 def test_real_dogs_and_wrong_labels_are_ranked_first(imagenet_file, tmp_path):
     """3 dogs among 37 tabbies, 2 tabbies among 24 calicos; benchmarks/prune.py measures it on all photos."""

@@ -126,6 +126,7 @@ def test_out_of_distribution_photos_are_reported(improved, tmp_path):
     assert done.returncode == 0 and "noise.png: " in done.stdout and "; out" not in done.stdout  # it has no detector
 
 
+@pytest.mark.slow
 def test_ten_classes(tmp_path):
     names = [f"kind{i}" for i in range(10)]
     for split, count in (("train", 2), ("validation", 1)):

@@ -111,6 +111,7 @@ def test_a_photo_is_predicted_before_anything_is_trained(fresh):
 
 
 @pytest.mark.shared
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_the_pretrained_models_are_about_as_accurate_as_their_model_card(name):
     """On every eighth validation photo; benchmarks/pretrained.py has them all."""
