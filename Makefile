@@ -5,7 +5,7 @@
 # make data-tools      install the packages of the scripts in data/ that collect, prune and split photos
 # make cats-and-dogs   download the blog post's photos, 69 MB; then: make DATA=data/cats_and_dogs
 # make photos          collect photos of both cats from the internet, prune and split them; run it again to resume
-# make test            run the tests that take about five minutes; TESTS=tests/test_images.py: some of them
+# make test            run the tests but for the slow ones; TESTS=tests/test_images.py: some of them
 # make test-all        run all tests
 # make lint            check the code's style and types
 # make clean           remove what is computed again: cached activations and drawn cats; models and photos stay
