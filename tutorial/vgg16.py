@@ -7,13 +7,13 @@ layers = keras.layers
 
 
 def use_winograd(base: keras.Model) -> keras.Model:
-    """Let VGG16's wide layers compute their convolutions by Winograd's algorithm, unless there is a GPU.
+    """Let VGG16's wide layers, where a network has them, compute their convolutions by Winograd's algorithm.
 
-    The same sums in less time (``benchmarks/speed.md``), equal up to float32 rounding.
+    The same sums in less time (``benchmarks/speed.md``), equal up to float32 rounding. On a GPU cuDNN does it already.
     """
-    if not tf.config.list_physical_devices("GPU"):  # cuDNN does it already
+    if not tf.config.list_physical_devices("GPU"):
         for layer in base.layers:
-            if isinstance(layer, layers.Conv2D) and layer.filters >= 128:
+            if isinstance(layer, layers.Conv2D) and layer.name.startswith("block") and layer.filters >= 128:
                 layer.convolution_op = convolution  # what Keras calls for the layer's sums
     return base
 
