@@ -145,12 +145,13 @@ print("grown by", peak(sys.argv[2]) - few)
 
 @pytest.mark.slow
 def test_decoded_photos_do_not_stay_in_memory(data, tmp_path):
-    """1,100 photos against 100: the others are 197 MB when decoded."""
+    """3,100 photos against 100: the others are 590 MB when decoded. (Pieces that are free may stay in the heap: up to
+    180 MB were seen, with 1,100 photos as with these.)"""
     pytest.importorskip("resource", reason="peak memory is measured as POSIX does it")
     shutil.copytree(data, many := tmp_path / "many")
-    for folder, count in ((data, 91), (many, 1091)):
+    for folder, count in ((data, 91), (many, 3091)):
         for i in range(count):
             os.link(data / "train" / "a" / "a0.jpg", folder / "train" / "a" / f"copy{i}.jpg")
     done = run("-c", MEASURE, data, many, tmp_path / "weights")
     assert done.returncode == 0, done.stderr
-    assert int(done.stdout.split("grown by ")[1]) < 80e6
+    assert int(done.stdout.split("grown by ")[1]) < 300e6
