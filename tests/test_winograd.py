@@ -57,7 +57,7 @@ def test_vgg16s_features_and_gradients_are_the_plain_networks():
     errors = []
     for seed in range(3):
         rng = np.random.default_rng(seed)
-        images = np.kron(rng.random((5, 15, 15, 3)), np.ones((1, 5, 5, 1))).astype(np.float32)
+        images = np.kron(rng.random((1, 15, 15, 3)), np.ones((1, 5, 5, 1))).astype(np.float32)
         results = []
         for network in (ours, other):
             with tf.GradientTape() as tape:
@@ -67,6 +67,5 @@ def test_vgg16s_features_and_gradients_are_the_plain_networks():
             results.append([features, *tape.gradient(total, kernels)])
         pairs = zip(*results, strict=True)
         errors.append([np.abs(mine - plain_one).max() / np.abs(plain_one).max() for mine, plain_one in pairs])
-    # The median, and more for block 1, whose gradient comes through all the others: rounding may switch a unit that is
-    # all but zero, or two that max pooling chooses from.
-    assert (np.median(errors, axis=0) < [1e-5, 1e-3, 1e-5, 1e-5]).all(), errors
+    # The median, and images one by one: with some, rounding switches a unit that is all but zero, and by 3e-4 then
+    assert np.median(errors, axis=0).max() < 1e-5
