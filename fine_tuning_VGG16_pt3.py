@@ -80,7 +80,7 @@ def main() -> None:
     # Freeze blocks 1 to 4; this has to come before compile
     for layer in base.layers:
         layer.trainable = layer.name.startswith("block5_")
-    trained = sum(int(weight.value.shape.num_elements()) for weight in model.trainable_weights)
+    trained = sum(np.prod(weight.shape) for weight in model.trainable_weights)
     echo(f"VGG16 with top model: {model.count_params():,} parameters, {trained:,} of them trained")
 
     # Data: augmented again, since block 5 sees the photos and not only their features

@@ -111,13 +111,13 @@ def fetch(source: str, folder: Path) -> Path:
     return path
 
 
-def check_digest(path: Path) -> None:
-    """Keep the SHA-256 of a download beside it, so that a later run notices a change.
+def check_digest(path: Path, digest: str) -> None:
+    """Keep the SHA-256 of a download, ``digest``, beside it, so that a later run notices a change.
 
     Raises:
         TutorialError: the file is not what it was.
     """
-    kept, line = path.with_suffix(".sha256"), f"{sha256(path)}  {path.name}\n"
+    kept, line = path.with_suffix(".sha256"), f"{digest}  {path.name}\n"
     if not kept.exists():
         with atomic_write(kept) as temporary:
             temporary.write_text(line)
@@ -125,12 +125,6 @@ def check_digest(path: Path) -> None:
         raise TutorialError(
             f"{path} has changed since it was downloaded: remove it and {kept.name}, and run this again."
         )
-
-
-def sha256(path: Path) -> str:
-    """Of a file."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def photos_in(archive: zipfile.ZipFile, path: Path) -> dict[tuple[str | None, str], Numbered]:
@@ -249,9 +243,11 @@ def main() -> None:
         archive = zipfile.ZipFile(path)
     except (zipfile.BadZipFile, OSError) as error:
         raise TutorialError(f"{path} cannot be read as a zip file ({error}): remove it, or name another.") from None
-    echo(f"{path}: SHA-256 {sha256(path)}")
+    with open(path, "rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    echo(f"{path}: SHA-256 {digest}")
     if not args.zip:
-        check_digest(path)
+        check_digest(path, digest)
     counts = None
     if args.train or args.validation:
         counts = {TRAIN: args.train or len(BLOG[TRAIN]), VALIDATION: args.validation or len(BLOG[VALIDATION])}

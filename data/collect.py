@@ -10,7 +10,6 @@ no photo twice.
 import argparse
 import os
 import re
-import shlex
 import sys
 from collections import Counter
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -18,6 +17,7 @@ from itertools import chain
 from pathlib import Path
 
 from photo_tools.collection import Collection, FoundPhoto
+from photo_tools.photo_folders import next_command
 from tutorial.cli import ProgressBar, TutorialError, echo, file_path, parser, positive_int, project_path, run
 from tutorial.files import lock
 
@@ -156,7 +156,7 @@ def main() -> None:
         echo(f"that is fewer than {args.count}, but these queries find no more: add another query")
     if photos.without_row:
         echo(f"photos without a row in attribution.csv, whose license is unknown: {len(photos.without_row)}")
-    echo(f"next: python data/prune.py --data {shlex.quote(str(args.data))}")
+    echo(f"next: {next_command('data/prune.py', args.data)}")
 
 
 if __name__ == "__main__":

@@ -4,19 +4,19 @@
     python data/prune.py --data data --apply        move the marked photos to data/pruned/, or to the other class
     python data/prune.py --data data --undo         move them all back
 
-A search for "calico cat" also finds broken files, the same photo five times, tabbies, dogs, mugs and drawings. Unreadable
-files, tiny photos and copies are certain. Label errors (by cross-validation) and outliers (by distance from the class),
-both on VGG16's features, are suggestions to check. Nothing is ever deleted.
+A search for "calico cat" also finds broken files, the same photo five times, tabbies, dogs, mugs and drawings.
+Unreadable files, tiny photos and copies are certain. Label errors (by cross-validation) and outliers (by distance from
+the class), both on VGG16's features, are suggestions to check. Nothing is ever deleted.
 """
 
 import sys
 from collections import Counter
 from pathlib import Path
 
-from tutorial.cli import TutorialError, duration, echo, parser, file_path, project_path, run
 from photo_tools.contact_sheet import Section, write_contact_sheet
 from photo_tools.duplicates import near_groups
 from photo_tools.label_errors import out_of_fold_probabilities
+from photo_tools.outliers import FEWEST, outlier_scores, photo_features
 from photo_tools.photo_folders import (
     COLLECTED,
     PRUNED,
@@ -28,13 +28,13 @@ from photo_tools.photo_folders import (
     write_csv,
 )
 from photo_tools.pruned import MOVE, REMOVE, marks, move_back, move_out
-from photo_tools.outliers import FEWEST, photo_features, outlier_scores
+from tutorial.cli import TutorialError, duration, echo, file_path, parser, project_path, run
 from tutorial.files import atomic_write
 
 import numpy as np
 
 TINY = 75  # pixels, the shorter side: half of the networks' input
-RANKED = 0.10  # share of each class that is shown as outliers; nearly all photos of something else are in it: benchmarks/prune.md
+RANKED = 0.10  # share of each class shown as outliers, with nearly all photos of something else: benchmarks/prune.md
 SHOWN = 1000  # photos in one section of the contact sheet; the table has all
 CERTAIN = 0.95  # probability of another class from which moving the photo there is suggested
 RANKED_A_SECOND = 5  # photos on two cores, for the estimate that is printed
@@ -49,7 +49,7 @@ KINDS = [
     ("In two splits", "A photo that was trained on inflates the validation and test accuracy: mark one of them."),
     ("In two classes", "The same photo under both names: mark the wrong one, or both."),
     ("Duplicates", "The largest copy first. split.py keeps copies in one split, but counts each as a photo."),
-    ("Possible label errors", "A classifier trained on the other photos predicts another class; the most certain first."),
+    ("Possible label errors", "A classifier trained on the other photos predicts another class; most certain first."),
     ("Outliers", "The furthest from their class first. Most of them are correct: mark only those that are not."),
 ]
 UNREADABLE, TINY_ONE, LEAK, BOTH, COPY, LABEL, OUTLIER, FINE = range(len(KINDS) + 1)
@@ -204,7 +204,8 @@ def apply(data: Path, table: Path) -> None:
     moved = move_out(data, marked, table)
     out = sum(mark == REMOVE for mark in marked.values())
     already = f"; {len(marked) - moved} were moved before" if moved < len(marked) else ""
-    echo(f"moved {moved} of {len(marked)} marked photos{already} ({out} to {data / PRUNED}, {len(marked) - out} to another class)")
+    where = f"{out} to {data / PRUNED}, {len(marked) - out} to another class"
+    echo(f"moved {moved} of {len(marked)} marked photos{already} ({where})")
     echo(f"undo: {next_command('data/prune.py', data, '--undo')}")
     echo(f"next: {following(data)}")
 

@@ -87,6 +87,7 @@ def test_brightness_contrast_and_erasing():
     erased = (color_transform(photos, rng, 0, 0, 0.5) != photos).all(-1)
     assert 0.3 < erased.any((1, 2)).mean() < 0.7
     assert erased.sum((1, 2)).max() <= 25 and {int(one) for one in erased.sum((1, 2))} >= {0, 4, 9}
+    assert np.array_equal(color_transform(photos, rng, 0, 0, 0.05), photos)  # smaller than a pixel
 
 
 def photos(images, labels, classes=2):

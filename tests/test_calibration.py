@@ -111,8 +111,7 @@ def test_out_of_distribution_is_far_from_every_class():
     assert np.isfinite(fit_detector(rng.random((2, 8)), np.array([0, 1])).threshold)  # a photo a class
 
 
-def test_the_class_means_of_many_photos_are_those_of_all_at_once():
-    """More than are summed at a time, in classes of different sizes."""
+def test_the_class_means_of_classes_of_different_sizes():
     rng = np.random.default_rng(0)
     features, labels = rng.random((3300, 6), np.float32), np.float32(rng.random(3300) < 0.3)
     unit = features / np.linalg.norm(np.float64(features), axis=1, keepdims=True)

@@ -3,6 +3,7 @@
 import base64
 import csv
 import hashlib
+import html
 import io
 import json
 import os
@@ -16,6 +17,7 @@ from html.parser import HTMLParser
 
 from conftest import PROJECT, SHARED, check_in_browser, paint, run
 from photo_tools import duplicates
+from photo_tools.contact_sheet import Section, write_contact_sheet
 from photo_tools.duplicates import NEAR, fingerprint, groups, near_groups, near_pairs
 
 import numpy as np
@@ -144,6 +146,17 @@ def test_the_contact_sheet_holds_everything_and_runs_nothing_from_a_file_name(fa
     assert not re.search(r"https?:|//[a-z]", text)
     names, *values = json.loads(page.table)
     assert [dict(zip(names, row, strict=True)) for row in values] == list(rows.values())
+
+
+def test_marks_keep_a_class_name_with_joiners(tmp_path):
+    """They are not printable, as Python sees it, and belong to the name all the same."""
+    names = ["\u06af\u0631\u0628\u0647\u200c\u0647\u0627", "\U0001f408\u200d\u2b1b"]
+    blank = dict.fromkeys(("reasons", "predicted", "duplicate of", "suggestion", "mark"), "")
+    rows = [{**blank, "file": f"collected/{name}/a.jpg", "class": name} for name in names]
+    sections = [Section("All", "", [0, 1])]
+    write_contact_sheet(tmp_path / "page.html", tmp_path, "Photos", rows, list(rows[0]), sections)
+    marks = re.findall(r'data-mark="(.*?)"', (tmp_path / "page.html").read_text(encoding="ascii"))
+    assert list(map(html.unescape, marks)) == ["remove", f"move to {names[1]}", "remove", f"move to {names[0]}"]
 
 
 def test_clicks_in_a_browser_and_a_page_that_is_left_too_early(faulty, tmp_path, browser):

@@ -174,7 +174,7 @@ def test_what_it_did_not_make_is_not_replaced(collected, sentence):
     ours = content(collected)
     (collected / "train" / "tabby" / ".DS_Store").write_bytes(b"")
     (collected / "train" / "calico" / "mine.jpg").write_bytes(b"mine")
-    assert "mine.jpg was not made by split.py" in sentence(split(collected, *flags))
+    assert "mine.jpg was not made by an earlier split" in sentence(split(collected, *flags))
     (collected / "train" / "calico" / "mine.jpg").unlink()
     edited = collected / "validation" / "tabby" / "tabby1.jpg"
     edited.unlink()
@@ -185,13 +185,13 @@ def test_what_it_did_not_make_is_not_replaced(collected, sentence):
     if os.name == "posix":
         lost = collected / "train" / "calico" / "lost.jpg"
         lost.symlink_to("/no/such/photo")
-        assert f"{lost} was not made by split.py" in sentence(split(collected, *flags))
+        assert f"{lost} was not made by an earlier split" in sentence(split(collected, *flags))
         lost.unlink()
     (collected / "train" / ".labels.json").write_text("{}")
-    assert ".labels.json was not made by split.py" in sentence(split(collected, *flags))
+    assert ".labels.json was not made by an earlier split" in sentence(split(collected, *flags))
     (collected / "train" / ".labels.json").unlink()
     (collected / "split.csv").unlink()
-    assert "was not made by split.py" in sentence(split(collected, *flags))
+    assert "was not made by an earlier split" in sentence(split(collected, *flags))
 
 
 def test_a_file_that_is_added_while_it_runs_is_kept(collected):

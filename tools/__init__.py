@@ -1,1 +1,1 @@
-"""Further commands; the parts and benchmarks/accuracy.py import report.py."""
+"""Further commands; the parts and benchmarks import report.py."""

@@ -19,12 +19,13 @@ from functools import lru_cache
 from pathlib import Path
 
 from predict import TrainedModel
+from tools.compare import trained_models
 from tutorial.calibration import calibration_error, log_loss, reliability
 from tutorial.cli import ProgressBar, TutorialError, echo, escape, file_path, parser, project_path, run
 from tutorial.dataset import Photos, load_images
 from tutorial.files import atomic_write
 from tutorial.images import PhotoError, open_photo, read_photo
-from tutorial.model_file import FILES, FIRST_COMMAND, TRAINED_ON, ModelInfo, WeightsFile
+from tutorial.model_file import FILES, TRAINED_ON, ModelInfo, WeightsFile
 from tutorial.plots import draw_curves, draw_reliability, read_history
 from tutorial.recipes import DEFAULT, weights_dir
 
@@ -311,12 +312,9 @@ def write_report(folder: Path, data: Path) -> None:
     Raises:
         TutorialError: there is no model, or none that was trained on the photos in the data folder.
     """
-    paths = [path for name, _ in FILES.values() if (path := folder / name).exists()]
-    if not paths:
-        raise TutorialError(f"there is no trained model in {folder}: run {FIRST_COMMAND}, or use --weights-dir.")
-    runs, others = [], []
-    for model in map(TrainedModel, paths):
-        photos = photos_of(data)
+    models = [TrainedModel(path) for path in trained_models([folder])]
+    runs, others, photos = [], [], photos_of(data)
+    for model in models:
         try:
             found = saved_predictions(model.file, photos)
             runs.append(Run(model.info.settings.get("seed", 0), model.path, data, model.info, found, model))

@@ -34,8 +34,7 @@ class Features(keras.utils.PyDataset):
 
     Args:
         inputs: (n, ...), one row for each photo.
-        photos: their labels and class names; repeated where there are several rows for each photo, one set after the
-            other.
+        photos: their labels and class names.
         batch_size: rows in a batch; the last batch of an epoch may be smaller.
         seed: of each epoch's order; None for the order in which they are. Several GPUs get equal shares of every batch,
             so the last one is filled up with the epoch's first rows, fewer than there are GPUs.
@@ -49,8 +48,7 @@ class Features(keras.utils.PyDataset):
         # one: there Keras 3.15's fit takes a batch before the first epoch (_maybe_symbolic_build in its trainer.py),
         # and what two threads have prepared by then is left in their queue and trained on instead of the next batches.
         super().__init__(workers=2 if replicas() == 1 else 1)
-        labels = one_hot(photos.labels, len(photos.class_names))
-        self.labels = np.concatenate([labels] * (len(inputs) // len(labels)))
+        self.labels = one_hot(photos.labels, len(photos.class_names))
         assert len(inputs) == len(self.labels)
         self.arrays, self.photos, self.batch_size, self.seed = inputs, photos, batch_size, seed
         self.set_epoch(0)
@@ -100,10 +98,13 @@ class Images(Features):
         photos: with their images, from ``load_images``.
         batch_size: photos in a batch.
         preprocessing: a key of ``images.PREPROCESSING``.
+        seed: see :class:`Features`.
     """
 
-    def __init__(self, photos: Photos, batch_size: int, preprocessing: str = "rescale") -> None:
-        super().__init__(photos.images, photos, batch_size)
+    def __init__(
+        self, photos: Photos, batch_size: int, preprocessing: str = "rescale", seed: int | None = None
+    ) -> None:
+        super().__init__(photos.images, photos, batch_size, seed)
         self.preprocessing = preprocessing
 
     def inputs(self, rows: np.ndarray, index: int) -> np.ndarray:
@@ -137,6 +138,8 @@ class AugmentedImages(Images):
             Minimization, 2018).
     """
 
+    seed: int
+
     def __init__(
         self,
         photos: Photos,
@@ -154,16 +157,15 @@ class AugmentedImages(Images):
         random_erasing: float = 0.0,
         mixup_alpha: float = 0.0,
     ) -> None:
-        super().__init__(photos, batch_size, preprocessing)
+        super().__init__(photos, batch_size, preprocessing, seed)
         self.affine = (rotation_range, shift_range, shear_range, zoom_range, horizontal_flip)
         self.color = (brightness, contrast, random_erasing)
-        self.mixup_alpha, self.seed, self.random_seed = mixup_alpha, seed, seed
-        self.set_epoch(0)
+        self.mixup_alpha = mixup_alpha
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         inputs, labels = super().__getitem__(index)
         if self.mixup_alpha:
-            rng = np.random.default_rng([self.random_seed, self.epoch, index, 1])  # another stream than the transforms'
+            rng = np.random.default_rng([self.seed, self.epoch, index, 1])  # another stream than the transforms'
             shares = rng.beta(self.mixup_alpha, self.mixup_alpha, len(labels))
             others = rng.permutation(len(labels))
             shares = np.maximum(shares, 1 - shares).astype(np.float32)
@@ -172,7 +174,7 @@ class AugmentedImages(Images):
 
     def copies(self, rows: np.ndarray, *key: int) -> np.ndarray:
         """Augmented copies of the photos of these rows, preprocessed; the same key gives the same copies."""
-        rng = np.random.default_rng([self.random_seed, *key])
+        rng = np.random.default_rng([self.seed, *key])
         images = affine_transform(self.arrays[rows], affine_matrices(len(rows), rng, *self.affine))
         return PREPROCESSING[self.preprocessing](color_transform(images, rng, *self.color))
 
@@ -254,7 +256,7 @@ def color_transform(
         images += np.float32(mean * (1 - gain) + added)
         np.clip(images, 0, 255, out=images)
     if random_erasing:
-        sides = (rng.uniform(0.1, random_erasing, (count, 2)) * size).astype(np.int64)
+        sides = (rng.uniform(min(0.1, random_erasing), random_erasing, (count, 2)) * size).astype(np.int64)
         corners = (rng.random((count, 2)) * (size - sides)).astype(np.int64)
         for i in np.flatnonzero(rng.random(count) < 0.5):
             (y, x), (height, width) = corners[i], sides[i]

@@ -28,15 +28,10 @@ def class_probabilities(outputs: np.ndarray) -> np.ndarray:
 
 def calibrate(probabilities: np.ndarray, temperature: float) -> np.ndarray:
     """Probabilities, (n, classes), whose logits are divided by the temperature; 1 leaves them as they are."""
-    return probabilities if temperature == 1 else _softmax(_logits(probabilities) / temperature)
-
-
-def _logits(probabilities: np.ndarray) -> np.ndarray:
-    return np.log(np.clip(probabilities, EPSILON, 1))
-
-
-def _softmax(logits: np.ndarray) -> np.ndarray:
-    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    if temperature == 1:
+        return probabilities
+    ratios = np.clip(probabilities, EPSILON, 1)
+    powers = (ratios / ratios.max(axis=1, keepdims=True)) ** (1 / temperature)
     return powers / powers.sum(axis=1, keepdims=True)
 
 

@@ -129,7 +129,7 @@ class Checkpoint(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Keras calls this. The epoch before is saved only now, since moving averages have been swapped back now."""
-        if epoch == self.epochs_done and epoch:
+        if epoch:
             self._save()
 
     def on_train_end(self, logs: dict[str, float] | None = None) -> None:

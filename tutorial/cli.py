@@ -138,7 +138,8 @@ def run(main: Callable[[], int | None], resumable: bool = False) -> int:
             return 130
         if not isinstance(error, MemoryError) and type(error).__name__ != "ResourceExhaustedError":  # TensorFlow's
             raise
-        print("error: there is not enough memory: use a smaller --batch-size.", file=sys.stderr)
+        remedy = "close other programs; to train, use a smaller --batch-size"
+        print(f"error: there is not enough memory: {remedy}.", file=sys.stderr)
         return 2
     finally:
         for stream, before in zip(streams, errors, strict=True):

@@ -74,7 +74,7 @@ class Found:
 
 
 def find_photos(folder: Path) -> Found:
-    """The photos anywhere below a folder: by content, or by the suffix of a photo. None if it is no folder.
+    """The photos anywhere below a folder: by content, or by the suffix of a photo; no photos if it is no folder.
 
     Links are followed, also to folders; hidden files and those of the system are passed over.
 

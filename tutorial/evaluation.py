@@ -25,8 +25,7 @@ from tutorial.disk_array import DiskArray
 from tutorial.images import INFERENCE_BATCH, PREPROCESSING
 from tutorial.model_file import ModelInfo, save_weights
 from tutorial.out_of_distribution import fit_detector
-from tutorial.plots import save_history_plot, save_reliability_plot
-from tutorial.training import save_history
+from tutorial.plots import save_history, save_history_plot, save_reliability_plot
 from tutorial.vgg16 import with_features, without_frozen_blocks
 
 import numpy as np

@@ -37,22 +37,17 @@ def atomic_write(path: Path) -> Iterator[Path]:
         with open(temporary, "rb+") as file:
             os.fsync(file.fileno())
         os.replace(temporary, path)
-        with suppress(OSError), _opened(path.parent) as folder:  # or a power failure could take the name
-            os.fsync(folder)
+        with suppress(OSError):  # or a power failure could take the name; Windows opens no folders
+            folder = os.open(path.parent, os.O_RDONLY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
     except OSError as error:
         raise TutorialError(f"{path} could not be written ({error.strerror or error}).") from error
     finally:
         with suppress(OSError):  # after an error it may be there
             temporary.unlink()
-
-
-@contextmanager
-def _opened(folder: Path) -> Iterator[int]:
-    descriptor = os.open(folder, os.O_RDONLY)  # OSError on Windows, which opens no folders
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
 
 
 def lock(folder: Path) -> None:

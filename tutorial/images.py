@@ -1,6 +1,6 @@
 """The one loader that decodes photos.
 
-Training, evaluation and predict.py all read photos through :func:`read_photo`, so the same file gives the same pixels
+Training, evaluation and predict.py all read photos through :func:`decode_photo`, so the same file gives the same pixels
 everywhere. What a file's name or metadata claims does not matter: its content decides.
 """
 
@@ -22,7 +22,7 @@ from typing import Any, Literal
 from tutorial.cli import TutorialError, escape, silent_libraries
 
 import numpy as np
-from PIL import Image, ImageCms, TiffTags
+from PIL import ExifTags, Image, ImageCms
 
 # The blog post's loader takes the nearest pixel and discards the others: sharp, but a 12-megapixel phone photo becomes
 # noise. Lanczos averages over the pixels it replaces and is as sharp; a softer filter costs part 2 about a point of
@@ -206,8 +206,7 @@ def _go_to_full_size(image: Image.Image) -> None:
 
 def _tag(image: Any, name: str) -> tuple[int, ...]:
     """The whole numbers of a TIFF's tag; (0,) where it has none."""
-    number = next(number for number, tag in TiffTags.TAGS_V2.items() if tag.name == name)
-    values = image.tag_v2.get(number, 0)
+    values = image.tag_v2.get(ExifTags.Base[name], 0)
     values = values if isinstance(values, tuple) else (values,)
     return tuple(value for value in values if isinstance(value, int)) or (0,)
 

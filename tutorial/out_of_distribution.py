@@ -7,8 +7,6 @@ features and the nearest class's mean over the training photos. How many dogs, d
 
 from dataclasses import dataclass
 
-from tutorial.disk_array import blocks
-
 import numpy as np
 
 FOLDS = 5  # each fold of the training photos is scored with the class means of the others
@@ -32,12 +30,8 @@ def _unit(vectors: np.ndarray) -> np.ndarray:
 
 
 def _class_means(features: np.ndarray, labels: np.ndarray, used: np.ndarray) -> np.ndarray:
-    """Of the photos that are used, bool (n,); summed in blocks, since the features of many photos are large."""
-    means = []
-    for label in np.unique(labels):
-        rows = np.flatnonzero(used & (labels == label))
-        means.append(sum(_unit(features[some]).sum(axis=0) for some in blocks(rows)) / len(rows))
-    return _unit(np.stack(means))
+    """Of the photos that are used, bool (n,): float (classes, d), of unit length."""
+    return _unit(np.stack([_unit(features[used & (labels == label)]).mean(axis=0) for label in np.unique(labels)]))
 
 
 def fit_detector(features: np.ndarray, labels: np.ndarray) -> Detector:

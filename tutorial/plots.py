@@ -1,4 +1,4 @@
-"""Plots and pictures: contact sheets, learning curves, reliability diagrams, annotated predictions."""
+"""A part's history; contact sheets, learning curves, reliability diagrams, annotated predictions."""
 
 import csv
 import textwrap
@@ -22,9 +22,9 @@ Bins = list[tuple[float, float, int]]
 TRAIN_COLOR, VALIDATION_COLOR = "#1f77b4", "#d95f02"  # different in gray and for the color-blind
 
 
-def save_contact_sheet(photos: np.ndarray, path: Path, columns: int = 7, gap: int = 6) -> None:
+def save_contact_sheet(photos: np.ndarray, path: Path) -> None:
     """A contact sheet, PNG, of photos (n, size, size, 3) in 0..255, row by row."""
-    size = photos.shape[1]
+    size, columns, gap = photos.shape[1], 7, 6
     rows = -(-len(photos) // columns)
     sheet = np.full((rows * (size + gap) + gap, columns * (size + gap) + gap, 3), 255, np.uint8)
     for i, photo in enumerate(photos):
@@ -37,6 +37,15 @@ def save_contact_sheet(photos: np.ndarray, path: Path, columns: int = 7, gap: in
 def _save_figure(figure: Figure, path: Path) -> None:
     with atomic_write(path) as temporary:
         figure.savefig(temporary, dpi=110, facecolor="white", format=path.suffix.lstrip(".").lower())
+
+
+def save_history(history: dict[str, list[float]], path: Path) -> None:
+    """The history as CSV: epoch, accuracy, loss, val_accuracy, val_loss."""
+    with atomic_write(path) as temporary, open(temporary, "w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["epoch", *history])
+        for epoch, row in enumerate(zip(*history.values(), strict=True), 1):
+            writer.writerow([epoch, *(f"{value:.6f}" for value in row)])
 
 
 def read_history(path: Path) -> dict[str, list[float]]:
@@ -119,7 +128,7 @@ class Prediction:
     text: str  # "calico (98.7%)"
     file_name: str
     class_name: str = ""  # the class that the heat map explains
-    heat_map: np.ndarray | None = None  # float (h, w) in 0..1 over the whole photo, from gradcam.grad_cam
+    heat_map: np.ndarray | None = None  # float (h, w) in 0..1 over the whole photo, from gradcam.heat_map
 
 
 def _shorten(text: str) -> str:

@@ -1,19 +1,16 @@
-"""What surrounds ``fit``: the start of a part, the optimizer, class weights, callbacks, the history."""
+"""What surrounds ``fit``: the start of a part, the optimizer, class weights, callbacks."""
 
 import argparse
-import csv
 import math
 import os
-from pathlib import Path
 from types import SimpleNamespace
 
 from tutorial.augmentation import Features
 from tutorial.backend import keras, tf
-from tutorial.checkpoint import History
 from tutorial.cli import ProgressBar, TutorialError, echo
 from tutorial.dataset import Photos
 from tutorial.devices import replicas, share_batches, use_one_device
-from tutorial.files import atomic_write, lock
+from tutorial.files import lock
 from tutorial.recipes import Recipes, parse_settings
 
 
@@ -79,7 +76,7 @@ def adamw(settings: SimpleNamespace, train_data: Features) -> keras.optimizers.O
         schedule if settings.cosine_decay else settings.learning_rate,
         weight_decay=settings.weight_decay,
         use_ema=bool(settings.ema_momentum),
-        ema_momentum=settings.ema_momentum or 0.99,  # Keras checks it even where it is not used
+        ema_momentum=settings.ema_momentum,
     )
 
 
@@ -124,13 +121,3 @@ class _Progress(keras.callbacks.Callback):
                 f"the loss is {loss} in epoch {self.epoch + 1}, so the weights are useless and are not saved: use a "
                 "smaller learning rate, with --set learning_rate=..., and --restart."
             )
-
-
-def save_history(history: History, path: Path) -> None:
-    """The history as CSV: epoch, accuracy, loss, val_accuracy, val_loss."""
-    names = ["accuracy", "loss", "val_accuracy", "val_loss"]
-    with atomic_write(path) as temporary, open(temporary, "w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["epoch", *names])
-        for epoch, row in enumerate(zip(*(history[name] for name in names), strict=True), 1):
-            writer.writerow([epoch, *(f"{value:.6f}" for value in row)])

@@ -58,7 +58,7 @@ def _face(rng: np.random.Generator, coat: np.ndarray, cat: Surface, where: tuple
     color = pink if rng.random() < 0.7 else np.array([0.16, 0.13, 0.13], np.float32)
     coat = mixed(coat, (0.12, 0.09, 0.08), 0.6 * step(nose + 0.025, 2 * soft))
     coat = mixed(coat, color, step(nose, 2 * soft))
-    line = np.abs(y - (nose_y + 0.13) - 0.16 * np.sqrt(np.abs(np.clip(np.abs(x), 0, 0.26))) + 0.10 * (np.abs(x) > 0.2))
+    line = np.abs(y - (nose_y + 0.13) - 0.16 * np.sqrt(np.clip(np.abs(x), 0, 0.26)) + 0.10 * (np.abs(x) > 0.2))
     mouth = np.minimum(0.022 - line, 0.26 - np.abs(x))
     mouth = np.maximum(mouth, np.minimum(0.018 - np.abs(x), 0.09 - np.abs(y - nose_y - 0.09)))
     coat = mixed(coat, (0.22, 0.15, 0.13), 0.7 * step(mouth, 2 * soft))

@@ -1,16 +1,10 @@
 """What the scripts in data/ share: finding and downloading photos, comparing, pruning and splitting them."""
 
 import importlib
-import importlib.util
 import sys
+from pathlib import Path
 
-if importlib.util.find_spec("tutorial") is None:
-    print(
-        "error: this Python does not have the tutorial's packages: activate the virtual environment (\". "
-        '.venv/bin/activate", on Windows ".venv\\Scripts\\activate"), or make it first with "make setup".',
-        file=sys.stderr,
-    )
-    sys.exit(2)
+sys.path.append(str(Path(__file__).resolve().parents[2]))  # without its packages installed, tutorial/ prints the remedy
 
 from tutorial.cli import TutorialError
 

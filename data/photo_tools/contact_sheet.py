@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from photo_tools.pruned import MOVE, REMOVE
-from tutorial.cli import ProgressBar
+from tutorial.cli import ProgressBar, escape
 from tutorial.files import atomic_write
 from tutorial.images import READERS, PhotoError, open_photo
 
@@ -46,11 +46,7 @@ def _thumbnail(path: Path) -> str:
 
 def _text(value: object) -> str:
     """Escaped for HTML, in attributes too, and ASCII: file names may contain what no encoding can write."""
-    return (
-        html.escape(str(value))
-        .encode("ascii", "xmlcharrefreplace" if str(value).isprintable() else "backslashreplace")
-        .decode()
-    )
+    return html.escape(escape(value)).encode("ascii", "xmlcharrefreplace").decode()
 
 
 def _card(number: int, row: dict[str, str], thumbnail: str, classes: list[str]) -> str:

@@ -98,20 +98,16 @@ def groups(count: int, pairs: np.ndarray) -> list[list[int]]:
         count: of photos.
         pairs: int, (pairs, 2): positions of two that belong together.
     """
-    label = np.arange(count)  # ends as the first photo of each one's group
-    while True:
-        ends = label[pairs]
-        low, high = ends.min(axis=1), ends.max(axis=1)
-        if (low == high).all():
-            break
-        np.minimum.at(label, high, low)
-        while (label[label] != label).any():
-            label = label[label]
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    graph = coo_array((np.ones(len(pairs)), pairs.T), shape=(count, count))
+    _, label = connected_components(graph, directed=False)  # numbered in the order of each group's first photo
     order = np.argsort(label, kind="stable")
     return [group.tolist() for group in np.split(order, np.flatnonzero(np.diff(label[order])) + 1)]
 
 
-def near_groups(fingerprints: list[np.ndarray], near: int = NEAR) -> list[list[int]]:
+def near_groups(fingerprints: list[np.ndarray]) -> list[list[int]]:
     """:func:`groups` of near duplicates among photos given by their fingerprints, each uint64, (2, 2)."""
     if not fingerprints:
         return []
@@ -119,4 +115,4 @@ def near_groups(fingerprints: list[np.ndarray], near: int = NEAR) -> list[list[i
     prints = np.stack(fingerprints)
     _, first, one = np.unique(prints.reshape(-1, 4), axis=0, return_index=True, return_inverse=True)
     equal = np.column_stack([first[one.ravel()], np.arange(len(prints))])
-    return groups(len(prints), np.concatenate([equal, first[near_pairs(prints[first], near)[:, :2]]]))
+    return groups(len(prints), np.concatenate([equal, first[near_pairs(prints[first])[:, :2]]]))

@@ -48,8 +48,8 @@ def refuse_foreign_files(data: Path) -> set[str]:
             digest = hashlib.sha256(read_file(path)).hexdigest()
         if (path.relative_to(data).as_posix(), digest) not in made:
             raise TutorialError(
-                f"{path} was not made by split.py and is not replaced: move {data / TRAIN} and {data / VALIDATION} "
-                "away, or use another folder with --data."
+                f"{path} was not made by an earlier split and is not replaced: move {data / TRAIN} and "
+                f"{data / VALIDATION} away, or use another folder with --data."
             )
     return {name for name, _ in made}
 
