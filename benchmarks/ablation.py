@@ -17,7 +17,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from report import linked_photos, machine, spread, write_section
+from report import command, linked_photos, machine, spread, write_section
 from tutorial.cli import PROJECT, file_path, parser, positive_int, project_path, run, seed_number
 from tutorial.dataset import class_folders, find_photos
 from tutorial.images import open_photo
@@ -155,9 +155,9 @@ def main() -> None:
         "--runs", type=file_path, metavar="DIR", default=runs, help="folder of the runs (default: %(default)s)"
     )
     args = p.parse_args()
-    title, flags = args.data.name, f"--data {args.data.as_posix()} --recipe {args.recipe}"
+    title = args.data.name
     if args.photos:
-        title, flags = f"{title}, {args.photos} photos a class", f"{flags} --photos {args.photos}"
+        title = f"{title}, {args.photos} photos a class"
     folder = args.runs / title.replace(", ", "_").replace(" ", "_") / args.recipe
     data = args.data
     if args.photos:
@@ -166,7 +166,7 @@ def main() -> None:
     for part in args.parts:
         lines = [
             f"{machine()}.",
-            f"`python benchmarks/ablation.py {flags} --parts {part}`",
+            command(),
             "",
             "| | seeds | validation accuracy | of the best epoch | log loss | minutes |",
             "|---|---|---|---|---|---|",

@@ -14,7 +14,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from report import linked_photos, machine, spread, write_section
+from report import command, linked_photos, machine, spread, write_section
 from tutorial.cli import PROJECT, file_path, parser, positive_int, project_path, run, seed_number
 
 TABLE = project_path("benchmarks/cached_copies.md")
@@ -54,11 +54,11 @@ def row(copies: int, histories: list[Path]) -> str:
     return f"| {copies} | {len(found)} | {final} | {late} | {loss} |"
 
 
-def section(folder: Path, copies: list[int], flags: str) -> list[str]:
+def section(folder: Path, copies: list[int]) -> list[str]:
     """The table of the runs so far."""
     lines = [
         f"{machine()}.",
-        f"`python benchmarks/cached_copies.py {flags}`",
+        command(),
         "",
         f"| copies | seeds | last epoch: accuracy | last {LAST} epochs: accuracy | loss |",
         "|---|---|---|---|---|",
@@ -80,11 +80,9 @@ def main() -> None:
     )
     p.add_argument("--photos", type=positive_int, metavar="N", help="only the first N of each class and split")
     args = p.parse_args()
-    title, flags, copies = args.data.name, f"--data {args.data.as_posix()}", sorted(args.cached_copies, reverse=True)
+    title, copies = args.data.name, sorted(args.cached_copies, reverse=True)
     if args.photos:
-        title, flags = f"{title}, {args.photos} photos a class", f"{flags} --photos {args.photos}"
-    if copies != sorted(numbers, reverse=True):
-        flags += f" --cached-copies {' '.join(map(str, copies))}"
+        title = f"{title}, {args.photos} photos a class"
     folder = args.runs / title.replace(", ", "_").replace(" ", "_")
     with tempfile.TemporaryDirectory() as links:
         data = args.data
@@ -92,7 +90,7 @@ def main() -> None:
             data = linked_photos(data, Path(links, "data"), dict.fromkeys(("train", "validation"), args.photos))
         for seed in args.seeds:
             run_missing(data, folder / f"seed{seed}", copies, seed)
-            write_section(TABLE, HEADING, title, section(folder, copies, flags))
+            write_section(TABLE, HEADING, title, section(folder, copies))
 
 
 if __name__ == "__main__":

@@ -7,15 +7,13 @@ the same with ImageNet preprocessing; and logistic regression on those features 
 weights instead of two million.
 """
 
-import os
-import platform
 import sys
 import time
 from datetime import date
-from importlib.metadata import version
 from pathlib import Path
 
 from drawing.drawn_cat import draw_cat
+from report import command, machine
 from tutorial.cli import ProgressBar, file_path, parser, positive_int, project_path, run
 from tutorial.dataset import load_images
 from tutorial.files import atomic_write
@@ -24,13 +22,14 @@ from tutorial.images import PREPROCESSING, RESAMPLING
 from tutorial.vgg16 import use_winograd
 
 import numpy as np
+from sklearn.linear_model import LogisticRegression
 
 # Settings
 count = 200  # drawn cats of each class
 seeds = 3  # sets drawn, and models trained on them
 image_size = 150  # height and width in pixels, as in the parts
 epochs, batch_size = 50, 16  # of the top models, as in part 2
-penalty = 3000.0  # on the squared weights of the logistic regression; chosen on the real training photos
+C = 1 / 3000  # of the logistic regression, as scikit-learn has it; chosen on the real training photos
 GUIDED = "train"  # the real photos whose scores guided the drawing
 UNTOUCHED = "validation"  # and those that did not
 
@@ -50,22 +49,6 @@ def drawn_set(seed: int, per_class: int) -> tuple[np.ndarray, np.ndarray]:
         for i in range(1, per_class + 1)
     ]
     return np.stack(pixels), np.repeat(np.float32([0, 1]), per_class)
-
-
-def logistic_regression(features: np.ndarray, labels: np.ndarray, penalty: float) -> tuple[np.ndarray, float]:
-    """Weights (c,) and bias by Newton's method: minimizes the summed cross-entropy + penalty / 2 * |weights|^2."""
-    inputs = np.column_stack([features, np.ones(len(features))])
-    ridge = np.diag(np.r_[np.full(features.shape[1], penalty), 1e-6])
-    solution = np.zeros(inputs.shape[1])
-    for _ in range(50):
-        probability = 1 / (1 + np.exp(-inputs @ solution))
-        slope = inputs.T @ (probability - labels) + ridge @ solution
-        curve = inputs.T @ (inputs * (probability * (1 - probability))[:, None]) + ridge
-        step = np.linalg.solve(curve, slope)
-        solution -= step
-        if np.abs(step).max() < 1e-9:
-            break
-    return solution[:-1], float(solution[-1])
 
 
 def pooled(features: np.ndarray) -> np.ndarray:
@@ -121,10 +104,9 @@ def measure(photos: Path, per_class: int, how_often: int) -> dict[str, tuple[np.
             for split, (inputs, truth) in real.items():
                 found[split][seed, m] = right(np.asarray(top(inputs[m], training=False))[:, 0] >= 0.5, truth)
         mean, spread = pooled(drawn[1]).mean(0), pooled(drawn[1]).std(0) + 1e-3
-        weights, bias = logistic_regression((pooled(drawn[1]) - mean) / spread, labels, penalty)
+        linear = LogisticRegression(C=C, max_iter=1000).fit((pooled(drawn[1]) - mean) / spread, labels)
         for split, (inputs, truth) in real.items():
-            logits = (pooled(inputs[1]) - mean) / spread @ weights + bias
-            found[split][seed, 2] = right(logits >= 0, truth)
+            found[split][seed, 2] = right(linear.predict((pooled(inputs[1]) - mean) / spread), truth)
         for split in real:
             scores = ", ".join(f"{score:.1%}" for score in (found[split][seed] / counts[split]).mean(-1))
             print(f"seed {seed}, real {split} photos: balanced accuracy {scores}", flush=True)
@@ -138,9 +120,7 @@ def drawing_speed(cats: int = 60) -> float:
     return cats / (time.process_time() - start)
 
 
-def table(
-    found: dict[str, tuple[np.ndarray, np.ndarray]], speed: float, minutes: float, per_class: int, command: str
-) -> str:
+def table(found: dict[str, tuple[np.ndarray, np.ndarray]], speed: float, minutes: float, per_class: int) -> str:
     """The result as Markdown."""
     guided, untouched = (int(found[split][1].sum()) for split in (GUIDED, UNTOUCHED))
     shares = {split: correct / counts for split, (correct, counts) in found.items()}
@@ -171,10 +151,9 @@ def table(
         "which of the three models are shown, so that column is a little too good; the first one is not.",
         "",
         f"Drawing: {speed:.0f} cats a second of one core's time. The whole table: {minutes:.0f} minutes on "
-        f"{os.cpu_count()} cores ({platform.machine()}), with other work, TensorFlow {version('tensorflow')}, "
-        f"Keras {version('keras')}, NumPy {version('numpy')}, Pillow {version('pillow')}; {date.today()}.",
+        f"{machine()}; {date.today()}.",
         "",
-        f"    {command}",
+        command(),
         "",
     ]
     return "\n".join(lines)
@@ -196,8 +175,7 @@ def main() -> None:
     start = time.monotonic()
     speed = drawing_speed()
     found = measure(args.photos, args.count, args.seeds)
-    command = f"python benchmarks/drawn.py --count {args.count} --seeds {args.seeds}"
-    text = table(found, speed, (time.monotonic() - start) / 60, args.count, command)
+    text = table(found, speed, (time.monotonic() - start) / 60, args.count)
     with atomic_write(args.out) as temporary:
         temporary.write_text(text)
     print(text)

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from drawing.drawn_cat import cat_number
 from predict import TrainedModel
-from report import machine, write_section
+from report import command, machine, write_section
 from tools.export import PACKAGES, export, megabytes
 from tutorial.backend import tf
 from tutorial.cli import parser, project_path, run
@@ -99,7 +99,7 @@ def main() -> None:
     shapes = ", ".join(f"{width} x {height}" for width, height in SIZES)
     lines = [
         f"{machine()}.",
-        "`python benchmarks/exports.py`",
+        command(),
         "",
         "| format | runtime | MB | ms a photo | same class | median difference | largest |",
         "|---|---|---|---|---|---|---|",

@@ -14,7 +14,7 @@ import time
 from hashlib import sha256
 from pathlib import Path
 
-from report import FORMATS, encoded, machine, picture, write_section
+from report import FORMATS, command, encoded, machine, picture, write_section
 from tutorial.cli import TutorialError, parser, positive_int, project_path, run
 from tutorial.images import PhotoError, read_photo
 from tutorial.model_file import WeightsFile
@@ -85,7 +85,7 @@ def fuzz_weights() -> None:
         peak = f" The process that reads HDF5 took at most {megabytes:,.0f} MB."
     lines = [
         f"{machine()}.",
-        f"`python benchmarks/fuzz.py --weights`: files tried, and how many were read; the others got a sentence.{peak}",
+        f"{command()}: files tried, and how many were read; the others got a sentence.{peak}",
         "",
         "| file | one byte changed | cut off | changed, with its checksum | anything else | slowest, s |",
         "|---|---|---|---|---|---|",
@@ -137,7 +137,7 @@ def main() -> None:
             number += 1
     lines = [
         f"{machine()}.",
-        f"`python benchmarks/fuzz.py --minutes {args.minutes}`",
+        command(),
         "",
         "| minutes | files | read | refused in a sentence | anything else | slowest, s |",
         "|---|---|---|---|---|---|",

@@ -8,13 +8,12 @@ so that no two files are equal. One epoch and one cached copy of each photo, so 
 settings. Each of ``--what`` has a table of its own on the page. Needs Linux or macOS.
 """
 
-import shlex
 import sys
 import tempfile
 from pathlib import Path
 
 from photo_tools.photo_folders import inspect_photos
-from report import Clock, machine, write_section
+from report import Clock, command, machine, write_section
 from tutorial.cli import PROJECT, ProgressBar, file_path, parser, positive_int, project_path, run
 from tutorial.dataset import class_folders, find_photos
 from tutorial.images import open_photo
@@ -91,12 +90,11 @@ def main() -> None:
     what, text = [*PARTS, DUPLICATES], "what is measured, several times; part 3 needs part 2 (default: all)"
     p.add_argument("--what", choices=what, action="append", help=text)
     args = p.parse_args()
-    command = f"`python benchmarks/growth.py {shlex.join(sys.argv[1:])}`"
     last = {DUPLICATES: "groups"}
     tables = {
         name: [
             f"{machine()};",
-            command,
+            command(),
             "",
             f"| photos | time, peak memory | {last.get(name, 'cache on disk')} |",
             "|---|---|---|",

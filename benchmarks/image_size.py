@@ -9,7 +9,7 @@ the global averages of VGG16's features, which are normalized per photo; scikit-
 import sys
 
 from fine_tuning_VGG16_pt2 import RECIPES
-from report import machine, spread, write_section
+from report import command, machine, spread, write_section
 from tutorial.activations import bottleneck_features
 from tutorial.backend import keras
 from tutorial.calibration import log_loss
@@ -62,7 +62,7 @@ def main() -> None:
         rows.append(f"| {size} | {spread(accuracies, '.3f')} | {spread(losses, '.3f')} |")
         lines = [
             f"{len(labels)} photos; {machine()}.",
-            f"`python benchmarks/image_size.py --data {args.data.as_posix()} --sizes {' '.join(map(str, args.sizes))}`",
+            command(),
             "",
             "| pixels | accuracy | log loss |",
             "|---|---|---|",

@@ -11,7 +11,7 @@ import sys
 
 from drawing.drawn_cat import draw_cat
 from predict import TrainedModel
-from report import machine, write_section
+from report import command, machine, write_section
 from tutorial.cli import file_path, parser, project_path, run
 from tutorial.dataset import find_photos
 from tutorial.images import RESAMPLING, PhotoError, read_many
@@ -68,11 +68,9 @@ def main() -> None:
             flagged = np.mean(model.predict(pictures)[1])
             rows.setdefault(f"{kind} ({len(pictures)})", []).append(f"{flagged:.1%}")
     models = [read_info(path).model for path in args.weights]
-    where = " ".join(folder.as_posix() for folder in args.others)
     lines = [
         f"{machine()}.",
-        f"`python benchmarks/out_of_distribution.py --weights {' '.join(path.name for path in args.weights)} "
-        f"--known {args.known.as_posix()} --others {where}`",
+        command(),
         "",
         f"| flagged | {' | '.join(models)} |",
         f"|---|{'---|' * len(models)}",

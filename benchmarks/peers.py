@@ -11,7 +11,6 @@ benchmarks/peers.md is written after every round.
 import argparse
 import os
 import re
-import shlex
 import sys
 import tempfile
 from collections.abc import Callable
@@ -21,7 +20,7 @@ from pathlib import Path
 from statistics import median
 
 from engines import ENGINES, INFERENCE_BATCH, THREADS, TOLERANCE
-from report import Clock, linked_photos, machine, write_section
+from report import Clock, command, linked_photos, machine, write_section
 from speed import EPOCHS, MEASURED, Speed, multiplications
 from tutorial.cli import PROJECT, TutorialError, file_path, parser, positive_int, project_path, run
 from tutorial.dataset import find_images
@@ -168,7 +167,7 @@ def main() -> None:
                 measure()
                 lines = [
                     f"{text}. {done} of {args.rounds} rounds, {THREADS} threads; {machine()}, {versions};",
-                    f"`{shlex.join(['python', 'benchmarks/peers.py', *sys.argv[1:]])}`",
+                    command(),
                     "",
                     f"sgemm: {median(rates):.0f} GFLOP/s ({min(rates):.0f}-{max(rates):.0f}).",
                     "",

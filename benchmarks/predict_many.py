@@ -15,7 +15,7 @@ import tempfile
 from pathlib import Path
 
 from drawing.drawn_cat import cat_number
-from report import Clock, machine, spread, write_section
+from report import Clock, command, machine, spread, write_section
 from tutorial.cli import TutorialError, parser, positive_int, project_path, run
 from tutorial.images import INFERENCE_BATCH
 from tutorial.recipes import pretrained_dir
@@ -81,7 +81,7 @@ def main() -> None:
         rows.append(f"| {label} | {workers or 2} | {spread(rates, '.1f')} | {spread(costs, '.0f')} | {hours:,.0f} |")
     lines = [
         f"{machine()}, ray {ray.__version__}. Other work was running on both cores.",
-        f"`python benchmarks/predict_many.py --model {args.model} --photos {args.photos} --rounds {args.rounds}`",
+        command(),
         "",
         "| | cores | photos/s | core ms a photo | core hours for 100 million photos |",
         "|---|---|---|---|---|",

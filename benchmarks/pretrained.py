@@ -9,7 +9,7 @@ import sys
 
 from accuracy import scores
 from predict import TrainedModel
-from report import machine, write_section
+from report import command, machine, write_section
 from tools.report import Predictions
 from tutorial.cli import file_path, parser, project_path, run
 from tutorial.dataset import load_images
@@ -43,7 +43,7 @@ def main() -> None:
     counts = ", ".join(f"{count} {name}" for name, count in used.counts().items())
     lines = [
         f"Validation: {counts}. {machine()}.",
-        f"`python benchmarks/pretrained.py --data {args.data.as_posix()}`",
+        command(),
         "",
         f"| model | recipe | seed | {' | '.join(SCORES)} | not sure | MB |",
         "|---|---|---|---|---|---|---|---|---|---|",

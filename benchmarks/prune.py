@@ -20,7 +20,7 @@ from photo_tools.duplicates import NEAR, fingerprint, near_pairs
 from photo_tools.label_errors import out_of_fold_probabilities
 from photo_tools.outliers import IMAGE_SIZE, outlier_scores, photo_features
 from photo_tools.photo_folders import inspect_photos
-from report import Clock, linked_photos, machine
+from report import Clock, command, linked_photos, machine
 from tutorial.cli import PROJECT, TutorialError, file_path, parser, positive_int, project_path, run
 from tutorial.dataset import find_photos
 from tutorial.files import atomic_write
@@ -209,7 +209,7 @@ def main() -> None:
             [
                 "# data/prune.py",
                 "",
-                f"Written by `python benchmarks/prune.py --seeds {args.seeds}`. {machine()}, scikit-learn "
+                f"Written by {command()}. {machine()}, scikit-learn "
                 f"{version('scikit-learn')}, ImageHash {version('ImageHash')}; {date.today()}. VGG16 at {IMAGE_SIZE} x "
                 f"{IMAGE_SIZE}.",
             ],

@@ -4,6 +4,7 @@ import io
 import os
 import platform
 import re
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -28,6 +29,11 @@ def machine() -> str:
     found = re.search(r"model name\s*: (.*)", text)
     name = found[1] if found else platform.processor() or platform.machine()
     return f"{name}, {os.cpu_count()} cores; {', '.join(f'{package} {version(package)}' for package in PACKAGES)}"
+
+
+def command() -> str:
+    """The command that is running, for its page."""
+    return f"`{shlex.join(['python', f'benchmarks/{Path(sys.argv[0]).name}', *sys.argv[1:]])}`"
 
 
 def spread(values: list[float], form: str) -> str:

@@ -20,7 +20,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from report import linked_photos, machine, tensors, write_section
+from report import command, linked_photos, machine, tensors, write_section
 from tutorial.cli import PROJECT, file_path, parser, positive_int, project_path, run, seed_number
 from tutorial.files import TEMPORARY
 from tutorial.model_file import FILES
@@ -148,7 +148,7 @@ def main() -> None:
         for recipe in args.recipe:
             lines = [
                 f"{machine()}, seed {args.seed}.",
-                f"`python benchmarks/soak.py --data {args.data.as_posix()} --recipe {recipe}`",
+                command(),
                 "",
                 "| part | kills | while | ended with the same bits | resumed after: s, median (max) | Ctrl-C: s, max |",
                 "|---|---|---|---|---|---|",

@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 from statistics import median
 
-from report import Clock, linked_photos, machine, write_section
+from report import Clock, command, linked_photos, machine, write_section
 from tutorial.cli import PROJECT, file_path, parser, positive_int, project_path, run
 from tutorial.dataset import find_photos
 from tutorial.imagenet_weights import KERAS_FILE
@@ -187,7 +187,7 @@ def main() -> None:
             speed.predict()
         lines = [
             f"{speed.train} training and {speed.validation} validation photos, {args.rounds} rounds; {machine()};",
-            f"`python benchmarks/speed.py --data {args.data.as_posix()}{' --quick' if args.quick else ''}`",
+            command(),
             "",
             *speed.lines(rates),
         ]

@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 from statistics import median
 
-from report import machine, write_section
+from report import command, machine, write_section
 from speed import HEADING, TABLE
 from tutorial.backend import keras
 from tutorial.cli import PROJECT, echo, file_path, parser, positive_int, project_path, run
@@ -101,7 +101,7 @@ def main() -> None:
             rows.append(row(title, times[1], times[0], 1 - median(times[0]) / median(times[1])))
     lines = [
         f"{machine()}, {args.rounds} rounds.",
-        f"`python benchmarks/tricks.py --data {args.data.as_posix()}`",
+        command(),
         "",
         "| | without | with | time saved |",
         "|---|---|---|---|",

@@ -44,11 +44,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 # Commands are forked from a process that has loaded Keras, which takes longer than most of them.
 FORKING = multiprocessing.get_context("forkserver" if os.name == "posix" else "spawn")
-FORKING.set_forkserver_preload(["tutorial.backend", "matplotlib.pyplot"])
+FORKING.set_forkserver_preload(["tutorial.backend", "matplotlib.pyplot", "h5py"])
+AT_START = ("PYTHON", "KERAS", "MPL")  # how variables begin that are read when Python, Keras or matplotlib starts
+SMALL_PHOTOS = 80  # pixels, for VGG16: 5 x 5 before block 5's pooling, which drops a row and a column, as at 150
 
 
-def _become(command: list[str], folder: Path, output: list[str], memory: int | None) -> None:
+def _become(command: list[str], folder: Path, output: list[str], memory: int | None, env: dict[str, str]) -> None:
     """Be ``python command...`` from here on."""
+    os.environ.update(env)
     if memory:
         import resource
 
@@ -72,16 +75,16 @@ def run(
 ) -> subprocess.CompletedProcess:
     """Run ``python command...`` in a folder, as from the shell; with at most ``memory`` bytes of data.
 
-    It is a process of its own; a new Python, too, where the environment or a flag of Python's is part of the test.
+    It is a process of its own; a new Python, too, where a flag of Python's or a variable of AT_START is in the test.
     """
-    words = [str(word) for word in command]
+    words, env = [str(word) for word in command], env or {}
     if memory:
         pytest.importorskip("resource", reason="memory is limited as POSIX does it")
-    if env or (words[0].startswith("-") and words[0] != "-c"):
+    if any(name.startswith(AT_START) for name in env) or (words[0].startswith("-") and words[0] != "-c"):
         return subprocess.run(
             [sys.executable, *words],
             cwd=folder,
-            env={**os.environ, **(env or {})},
+            env={**os.environ, **env},
             capture_output=True,
             text=True,
             encoding="utf-8",
@@ -92,7 +95,8 @@ def run(
         output = [Path(temporary, name) for name in ("stdout", "stderr")]
         for file in output:
             file.touch()
-        process = FORKING.Process(target=_become, args=(words, folder, [str(file) for file in output], memory))
+        arguments = (words, folder, [str(file) for file in output], memory, env)
+        process = FORKING.Process(target=_become, args=arguments)
         process.start()
         process.join(300)
         if process.is_alive():
@@ -231,7 +235,7 @@ def serve_wheel(served: Path, package: str, files: dict[str, bytes | str]) -> Pa
         f"{info}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
         f"{info}/RECORD": "",
     }
-    with zipfile.ZipFile(folder / file, "w", zipfile.ZIP_DEFLATED) as archive:
+    with zipfile.ZipFile(folder / file, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
         for path, content in files.items():
             archive.writestr(path, content)
     return folder / file
@@ -327,7 +331,8 @@ def predictions(trained: SimpleNamespace) -> dict[str, list[dict]]:
 def part_command(part: int, data: Path, weights: Path, *flags: object) -> list[str]:
     """A part's command, after ``python``."""
     script = f"fine_tuning_VGG16_pt{part}.py"
-    return [str(word) for word in (script, "--data", data, "--weights-dir", weights, "--batch-size", 5, *flags)]
+    small = ["--set", f"image_size={SMALL_PHOTOS}"] if part == 2 else []  # part 3 takes part 2's
+    return [str(word) for word in (script, "--data", data, "--weights-dir", weights, "--batch-size", 5, *small, *flags)]
 
 
 def run_part(part: int, data: Path, weights: Path, *flags: object) -> subprocess.CompletedProcess:

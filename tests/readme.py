@@ -33,9 +33,8 @@ FIGURE = rf"(?<![\w.]){NUMBER}(?: \({NUMBER}(?:-| to ){NUMBER}\))?"  # with its 
 
 def pages(project: Path) -> dict[str, str]:
     """Every page of a project by its path in it."""
-    paths = [path.relative_to(project) for path in sorted(project.rglob("[!.]*.md"))]
-    paths = [path for path in paths if not path.parts[0].startswith(".")]
-    return {path.as_posix(): (project / path).read_text(encoding="utf-8") for path in paths}
+    paths = sorted([*project.glob("[!.]*.md"), *project.glob("[!.]*/**/[!.]*.md")])
+    return {path.relative_to(project).as_posix(): path.read_text(encoding="utf-8") for path in paths}
 
 
 def shell_script(page: str, quick: bool) -> str:

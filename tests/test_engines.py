@@ -15,6 +15,7 @@ pytestmark = pytest.mark.slow
 
 PACKAGES = {"PyTorch": "torchvision", "ONNX Runtime": "onnxruntime", "OpenVINO": "openvino"}
 SHAPE = (2, 64, 64, 3)
+ALONE = {"KERAS_BACKEND": "tensorflow"}  # in a new Python: PyTorch and TensorFlow do not get on in one process
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +37,7 @@ def test_the_features_are_plain_keras(folder, name):
     if not find_spec(PACKAGES.get(name, "keras")):
         pytest.skip(f"{PACKAGES[name]} is not installed")
     flags = ("--engine", name, "--folder", folder, "--sizes", 64, "--seconds", 0)
-    done = run("benchmarks/engines.py", "features", *flags)
+    done = run("benchmarks/engines.py", "features", *flags, env=ALONE)
     assert done.returncode == 0, done.stderr
     assert float(re.fullmatch(r"64 px: [\d.]+ photos/s, error (\S+)\n", done.stdout)[1]) < TOLERANCE
 
@@ -54,6 +55,6 @@ def test_pytorchs_network_is_part_1s(tmp_path):
         pytest.skip("torchvision is not installed")
     for split in ("train", "validation"):
         draw(tmp_path / split, calico=2, tabby=2)
-    done = run("benchmarks/engines.py", "train", 1, "--data", tmp_path, "--epochs", 1)
+    done = run("benchmarks/engines.py", "train", 1, "--data", tmp_path, "--epochs", 1, env=ALONE)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("1,212,513 parameters\nepoch 1/1 - loss: 0.")  # as fine_tuning_VGG16_pt1.py prints

@@ -45,7 +45,7 @@ def test_the_probabilities_are_predicts(trained, calibrated, tmp_path, kind, mod
     differences = []
     for size in SIZES:
         odd = photo.resize(size, Image.Resampling.BICUBIC)
-        expected, _ = known.predict([np.asarray(odd.resize((150, 150), RESAMPLING))])
+        expected, _ = known.predict([np.asarray(odd.resize((known.info.image_size,) * 2, RESAMPLING))])
         found = predict(np.asarray(odd)[None])
         assert found.shape == (1, 2) and found.argmax() == expected.argmax()
         differences.append(np.abs(found - expected).max())

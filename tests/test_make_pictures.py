@@ -131,7 +131,7 @@ def test_a_model_of_other_classes_is_refused(trained, tmp_path, sentence):
 
 
 def test_the_heat_map(trained, photo, tmp_path):
-    weights, path = trained.weights / FILES["fine_tuned_vgg16"][0], tmp_path / "explanation.jpg"
+    weights, path = trained.weights / FILES["small_convnet"][0], tmp_path / "explanation.jpg"
     done = run(SCRIPT, "explanation", "--photo", photo, "--weights", weights, "--save", path)
     assert done.returncode == 0, done.stderr
     check_picture(path)

@@ -4,7 +4,8 @@ import json
 import math
 import shutil
 
-from conftest import history, run
+import predict
+from conftest import SMALL_PHOTOS, history, run
 from fine_tuning_VGG16_pt1 import small_convnet
 from fine_tuning_VGG16_pt2 import top_model
 from tutorial import model_file, recipes
@@ -35,24 +36,25 @@ def test_probabilities_are_those_of_the_trainings_evaluation(trained, prediction
         assert one["model"] == str(trained.weights / FILES[model][0])
     assert len(losses) == 17
     last = history(trained.weights, model)[-1]
-    assert np.mean(losses) == pytest.approx(last["val_loss"], rel=1e-5, abs=1e-5)
+    rounding = 2**-11 if model == "fine_tuned_vgg16" else 1e-5  # part 3 computes it from block 4's output in float16
+    assert np.mean(losses) == pytest.approx(last["val_loss"], rel=rounding, abs=1e-5)
     assert np.mean(right) == pytest.approx(last["val_accuracy"], abs=1e-5)
 
 
 @pytest.mark.parametrize("model", FILES)
 def test_each_probability_is_the_networks_output_for_the_photo_alone(trained, predictions, model):
     """Photo by photo, against a network put together here and Keras's own predict on the loader's pixels."""
-    weights = trained.weights / FILES[model][0]
+    weights, size = trained.weights / FILES[model][0], 150 if model == "small_convnet" else SMALL_PHOTOS
     if model == "small_convnet":
         network = small_convnet(2)
         network.load_weights(weights)
     else:
-        base = keras.applications.VGG16(include_top=False, weights=imagenet_weights(), input_shape=(150, 150, 3))
-        top = top_model((4, 4, 512), 2)
+        base = keras.applications.VGG16(include_top=False, weights=imagenet_weights(), input_shape=(size, size, 3))
+        top = top_model(base.output_shape[1:], 2)
         network = keras.Model(base.input, top(base.output))
         (top if model == "bottleneck_fc_model" else network).load_weights(weights)
     for one in predictions[model]:
-        output = network.predict(read_photo(one["photo"], 150)[None] * np.float32(1 / 255), verbose=0)[0, 0]
+        output = network.predict(read_photo(one["photo"], size)[None] * np.float32(1 / 255), verbose=0)[0, 0]
         assert one["probability"] == pytest.approx(max(output, 1 - output), abs=1e-5)
         assert one["class"] == ("tabby" if output >= 0.5 else "calico")
 
@@ -108,9 +110,11 @@ def test_json_has_one_object_a_line_and_nothing_else(trained, photos):
     assert "cut.jpg" in found[1]["photo"] and "cut.jpg" in found[1]["error"]
 
 
-def test_only_bad_photos_need_no_network(trained, photos):
-    done = run("predict.py", photos / "sub" / "cut.jpg", "--weights", trained.weights / "small_convnet.weights.h5")
-    assert done.returncode == 2 and "cut.jpg" in done.stderr and "Traceback" not in done.stderr
+def test_only_bad_photos_need_no_network(trained, photos, monkeypatch, capsys):
+    monkeypatch.setattr(predict, "load_network", None)
+    flags = [photos / "sub" / "cut.jpg", "--weights", trained.weights / "small_convnet.weights.h5"]
+    monkeypatch.setattr("sys.argv", ["predict.py", *map(str, flags)])
+    assert predict.main() == 2 and "cut.jpg" in capsys.readouterr().err
 
 
 def test_below_the_threshold_it_is_not_sure(trained, photos):
