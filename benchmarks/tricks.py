@@ -1,9 +1,9 @@
-"""What each speed trick of tutorial/ saves, in paired runs: Winograd's convolution, and what backend.py does.
+"""What each speed trick of tutorial/backend.py saves, in paired runs.
 
     python benchmarks/tricks.py --data ../shared/datasets/calico_tabby        about 5 minutes
 
-Winograd's convolution against Keras's own in one process, in turn; the others as processes in turn, with the project as
-it is and with a copy without the trick. Writes one section of benchmarks/speed.md.
+Processes in turn, with the project as it is and with a copy without the trick. Writes one section of
+benchmarks/speed.md. Winograd's convolution beside Keras's own is in benchmarks/peers.py.
 """
 
 import os
@@ -18,14 +18,8 @@ from statistics import median
 
 from report import command, machine, write_section
 from speed import HEADING, TABLE
-from tutorial.backend import keras
 from tutorial.cli import PROJECT, echo, file_path, parser, positive_int, project_path, run
 from tutorial.dataset import find_photos
-from tutorial.imagenet_weights import imagenet_weights
-from tutorial.images import INFERENCE_BATCH
-from tutorial.vgg16 import use_winograd
-
-import numpy as np
 
 MALLOPT = r"(?s)if platform\.libc_ver.*?\n\n"
 TRICKS = {  # what is measured, its command, and the lines of backend.py that the copy lacks
@@ -33,26 +27,6 @@ TRICKS = {  # what is measured, its command, and the lines of backend.py that th
     "no garbage collection during the import: predict.py, 1 photo, s": ("predict", r"gc\.(?:disable|freeze)\(\)"),
     "scikit-learn not imported: predict.py, 1 photo, s": ("predict", r'sys\.modules\["sklearn"\] = None'),
 }  # fmt: skip
-
-
-def winograd(rounds: int) -> tuple[list[float], list[float]]:
-    """Photos/s through VGG16's base at 150 x 150, by Keras's convolutions and by Winograd's."""
-    shape = (150, 150, 3)
-    plain, ours = (
-        keras.applications.VGG16(weights=imagenet_weights(), include_top=False, input_shape=shape) for _ in "12"
-    )
-    use_winograd(ours)
-    images = np.random.default_rng(0).random((INFERENCE_BATCH, *shape), np.float32)
-    rates: tuple[list[float], list[float]] = ([], [])
-    for network in (plain, ours):
-        network.predict_on_batch(images)
-    for _ in range(rounds):
-        for network, found in zip((plain, ours), rates, strict=True):
-            start = time.monotonic()
-            for _ in range(5):
-                network.predict_on_batch(images)
-            found.append(5 * INFERENCE_BATCH / (time.monotonic() - start))
-    return rates
 
 
 def seconds(folder: Path, command: list[object]) -> float:
@@ -63,11 +37,11 @@ def seconds(folder: Path, command: list[object]) -> float:
     return time.monotonic() - start
 
 
-def row(title: str, without: list[float], with_it: list[float], saved: float) -> str:
+def row(title: str, without: list[float], with_it: list[float]) -> str:
     """A line of the table."""
     cells = [f"{median(one):.2f} ({min(one):.2f}-{max(one):.2f})" for one in (without, with_it)]
     echo(f"{title}: {' / '.join(cells)}")
-    return f"| {title} | {' | '.join(cells)} | {saved:.0%} |"
+    return f"| {title} | {' | '.join(cells)} | {1 - median(with_it) / median(without):.0%} |"
 
 
 def main() -> None:
@@ -77,9 +51,7 @@ def main() -> None:
     p.add_argument("--rounds", type=positive_int, metavar="N", default=7, help="default: %(default)s")
     args = p.parse_args()
     data, photo = args.data.resolve(), find_photos(args.data.resolve() / "validation").photos[0]
-    plain, ours = winograd(args.rounds)
-    saved = 1 - median(plain) / median(ours)
-    rows = [row("Winograd's convolution: VGG16's base, photos/s", plain, ours, saved)]
+    rows = []
     with tempfile.TemporaryDirectory() as temporary:
         folders = [Path(temporary, name) for name in ("with", "without")]
         for folder in folders:
@@ -98,7 +70,7 @@ def main() -> None:
             for i in range(args.rounds):
                 for j in (0, 1) if i % 2 else (1, 0):
                     times[j].append(seconds(folders[j], commands[which]))
-            rows.append(row(title, times[1], times[0], 1 - median(times[0]) / median(times[1])))
+            rows.append(row(title, times[1], times[0]))
     lines = [
         f"{machine()}, {args.rounds} rounds.",
         command(),

@@ -74,7 +74,7 @@ def test_float_grayscale_in_0_to_1_is_scaled(tmp_path):
     assert np.asarray(open_photo(path))[0, :, 0].tolist() == [0, 128, 255]
 
 
-@pytest.mark.parametrize(("tag", "corner"), enumerate(["tl", "tr", "br", "bl"] * 2, 1))
+@pytest.mark.parametrize(("tag", "corner"), list(enumerate(["tl", "tr", "br", "bl"] * 2, 1)))
 def test_exif_orientation(tmp_path, tag, corner):
     """The red corner of the stored picture belongs, by the EXIF standard, in this corner of the photo seen."""
     image = Image.new("RGB", (40, 20), "white")
