@@ -30,6 +30,7 @@ from PIL import Image
 PROJECT = Path(__file__).resolve().parent.parent
 SHARED = PROJECT.parent / "shared" / "datasets"
 MODELS = ["small_convnet", "bottleneck_fc_model", "fine_tuned_vgg16"]
+EPOCHS = [2, 5, 2]  # of each, as the fixture `trained` trains them
 os.environ.pop("PYTHONUNBUFFERED", None)  # which a reader's shell does not have, and which changes what can be written
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # in the background, where a shell makes Ctrl-C be ignored
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -309,11 +310,17 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
     draw(data / "validation", calico=4, tabby=5)
     odd_photos(data / "validation" / "calico" / "odd")
     outputs = []
-    for part, epochs in ((1, 2), (2, 5), (3, 2)):
+    for part, epochs in enumerate(EPOCHS, 1):
         done = run_part(part, data, weights, "--epochs", epochs)
         assert done.returncode == 0, done.stderr
         outputs.append(done.stdout)
     return SimpleNamespace(data=data, weights=weights, outputs=outputs)
+
+
+@pytest.fixture
+def convnet(trained: SimpleNamespace) -> list[object]:
+    """predict.py's flag for part 1's model."""
+    return ["--weights", trained.weights / "small_convnet.weights.h5"]
 
 
 @pytest.fixture(scope="session")

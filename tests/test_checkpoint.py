@@ -16,7 +16,7 @@ from io import BytesIO
 from pathlib import Path
 from types import SimpleNamespace
 
-from conftest import MODELS, PROJECT, history, part_command, run_part
+from conftest import EPOCHS, MODELS, PROJECT, history, part_command, run_part
 from report import tensors
 from tutorial.augmentation import Features
 from tutorial.backend import keras
@@ -28,8 +28,6 @@ from tutorial.files import TEMPORARY
 import numpy as np
 import pytest
 from PIL import Image
-
-EPOCHS = [2, 5, 2]  # of the fixture that trained the three parts
 
 
 def begin(part: int, data: Path, weights: Path, *flags: object) -> subprocess.Popen:

@@ -4,7 +4,7 @@ import ast
 import json
 import re
 
-from conftest import MODELS, PROJECT, SMALL_PHOTOS, draw, history, run, run_part
+from conftest import EPOCHS, MODELS, PROJECT, SMALL_PHOTOS, draw, history, run, run_part
 from report import tensors
 from tutorial.files import TEMPORARY
 from tutorial.imagenet_weights import LAYERS, imagenet_weights, read_tensors
@@ -13,8 +13,6 @@ from tutorial.model_file import FILES, read_info
 import numpy as np
 import pytest
 from PIL import Image
-
-EPOCHS = [2, 5, 2]
 
 
 @pytest.mark.parametrize("part", [0, 1, 2])

@@ -23,11 +23,6 @@ def rows(path) -> list[dict[str, str]]:
 
 
 @pytest.fixture
-def convnet(trained):
-    return "--weights", trained.weights / "small_convnet.weights.h5"
-
-
-@pytest.fixture
 def many(trained, tmp_path):
     """Links to photos, more than the progress bar needs and than can be predicted in a moment."""
     photos = sorted((trained.data / "validation").rglob("*.jpg"))

@@ -18,11 +18,6 @@ posix = pytest.mark.skipif(os.name != "posix", reason="shells, signals and file 
 
 
 @pytest.fixture
-def convnet(trained):
-    return ["--weights", trained.weights / "small_convnet.weights.h5"]
-
-
-@pytest.fixture
 def photo(trained):
     return trained.data / "validation" / "tabby" / "tabby0.jpg"
 
