@@ -70,18 +70,25 @@ def test_ctrl_c_during_the_imports(script, tmp_path):
 
 
 @posix
-def test_ctrl_c_that_a_library_turns_into_another_error():
+@pytest.mark.parametrize("where", ["script", "notebook"])
+def test_ctrl_c_that_a_library_turns_into_another_error(where):
     """As TensorFlow's C++ code does: SystemError, then TypeError."""
     code = """if True:
         import signal, sys, time, tutorial.cli
+        if sys.argv[1] == "notebook":
+            sys.modules["ipykernel"] = sys
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+        before = signal.getsignal(signal.SIGINT)
         def main():
             try:
                 signal.raise_signal(signal.SIGINT)
                 time.sleep(9)
             except KeyboardInterrupt:
                 raise TypeError
-        sys.exit(tutorial.cli.run(main))"""
-    done = run("-c", code)
+        status = tutorial.cli.run(main)
+        assert signal.getsignal(signal.SIGINT) == before
+        sys.exit(status)"""
+    done = run("-c", code, where)
     assert done.returncode == 130 and done.stderr == "\nstopped.\n"
 
 

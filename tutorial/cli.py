@@ -94,7 +94,9 @@ def run(main: Callable[[], int | None], resumable: bool = False) -> int:
         interrupted = True
         signal.default_int_handler(number, frame)
 
-    if signal.getsignal(signal.SIGINT) == signal.SIG_DFL:  # as tutorial/__init__.py has set it for the imports
+    before = signal.getsignal(signal.SIGINT)
+    ours = before in (signal.SIG_DFL, signal.default_int_handler)  # by tutorial/__init__.py; in a notebook
+    if ours:
         signal.signal(signal.SIGINT, interrupt)
     streams = [stream for stream in (sys.stdout, sys.stderr) if isinstance(stream, io.TextIOWrapper)]
     errors = [stream.errors for stream in streams]
@@ -142,9 +144,11 @@ def run(main: Callable[[], int | None], resumable: bool = False) -> int:
         print(f"error: there is not enough memory: {remedy}.", file=sys.stderr)
         return 2
     finally:
-        for stream, before in zip(streams, errors, strict=True):
+        if ours:
+            signal.signal(signal.SIGINT, before)
+        for stream, error_handler in zip(streams, errors, strict=True):
             with suppress(OSError):
-                stream.reconfigure(errors=before)
+                stream.reconfigure(errors=error_handler)
 
 
 @contextmanager
