@@ -193,7 +193,10 @@ def test_escape():
 
 @pytest.mark.skipif(os.name != "posix", reason="the peak memory of a process, as POSIX tells it")
 def test_large_images_take_little_more_memory_than_one():
-    """At 1,024 x 1,024 pixels, a layer of 64 channels takes 0.3 GB for each."""
+    """At 1,024 x 1,024 pixels, a layer of 64 channels takes 0.3 GB for each, 2.5 to 4.6 GB for a batch of 8.
+
+    One at a time they take 0.3 to 1.4: how many arrays lie beside each other depends on how TensorFlow's threads fall.
+    """
     code = """if True:
         import resource, sys
         import numpy as np
@@ -208,7 +211,7 @@ def test_large_images_take_little_more_memory_than_one():
         assert predict(network, images)[0].shape == (16, 2)
         print(peak() - before)"""
     done = run("-c", code)
-    assert done.returncode == 0 and int(done.stdout.split()[-1]) < 1e9, done.stdout + done.stderr
+    assert done.returncode == 0 and int(done.stdout.split()[-1]) < 2e9, done.stdout + done.stderr
 
 
 def test_when_the_reading_process_fails_the_file_is_not_blamed(tmp_path, monkeypatch):
