@@ -47,7 +47,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 FORKING = multiprocessing.get_context("forkserver" if os.name == "posix" else "spawn")
 FORKING.set_forkserver_preload(["tutorial.backend", "matplotlib.pyplot", "h5py"])
 AT_START = ("PYTHON", "KERAS", "MPL")  # how variables begin that are read when Python, Keras or matplotlib starts
-SMALL_PHOTOS = 80  # pixels, for VGG16: 5 x 5 before block 5's pooling, which drops a row and a column, as at 150
+SMALL_PHOTOS = 88  # pixels, for VGG16: 5 x 5 before block 5's pooling, which drops a row and a column, as at 150
 
 
 def _become(command: list[str], folder: Path, output: list[str], memory: int | None, env: dict[str, str]) -> None:

@@ -193,25 +193,23 @@ def test_escape():
 
 @pytest.mark.skipif(os.name != "posix", reason="the peak memory of a process, as POSIX tells it")
 def test_large_images_take_little_more_memory_than_one():
-    """At 1,024 x 1,024 pixels, a layer of 64 channels takes 0.3 GB for each, 2.5 to 4.6 GB for a batch of 8.
-
-    One at a time they take 0.3 to 1.4: how many arrays lie beside each other depends on how TensorFlow's threads fall.
-    """
+    """At 1,024 x 1,024 pixels, a layer of 40 channels takes 0.17 GB for each; several arrays lie beside each other."""
     code = """if True:
         import resource, sys
         import numpy as np
         from tutorial.backend import keras
         from tutorial.evaluation import predict
         from tutorial.vgg16 import with_features
-        layers = [keras.layers.Conv2D(64, 1), keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(2)]
+        layers = [keras.layers.Conv2D(40, 1), keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(2)]
         network = with_features(keras.Sequential([keras.Input((1024, 1024, 3)), *layers]))
         images = np.zeros((16, 1024, 1024, 3), np.uint8)
         peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+        predict(network, images[:1])
         before = peak()
         assert predict(network, images)[0].shape == (16, 2)
         print(peak() - before)"""
     done = run("-c", code)
-    assert done.returncode == 0 and int(done.stdout.split()[-1]) < 2e9, done.stdout + done.stderr
+    assert done.returncode == 0 and int(done.stdout.split()[-1]) < 1e9, done.stdout + done.stderr
 
 
 def test_when_the_reading_process_fails_the_file_is_not_blamed(tmp_path, monkeypatch):
