@@ -103,10 +103,10 @@ data/drawn/.complete: | .venv/.installed
 	@touch $@
 
 test: .venv/.installed-dev $(imagenet)
-	$(python) -m pytest -q -n 2 --dist loadfile -m "not slow" $(TESTS)
+	$(python) -m pytest -q -n 2 --dist loadgroup -m "not slow" $(TESTS)
 
 test-all: .venv/.installed-dev $(imagenet)
-	$(python) -m pytest -q -n 2 --dist loadfile $(TESTS)
+	$(python) -m pytest -q -n 2 --dist loadgroup $(TESTS)
 
 lint: .venv/.installed-dev
 	$(python) -m ruff check .

@@ -35,9 +35,9 @@ RECIPES = {  # what a recipe does not name is off; --set changes any value, e.g.
     ),
     "improved": dict(
         network="batchnorm_convnet", epochs=100, batch_size=32, dropout=0.3,
-        optimizer="adamw", learning_rate=0.001, cosine_decay=True, weight_decay=0.1,
+        optimizer="adamw", learning_rate=0.001, cosine_decay=True, weight_decay=0.1,  # decay after one epoch of warm-up
         ema_momentum=0.99, class_weights=True,  # validate and save a moving average of the weights
-        augmentation=dict(
+        augmentation=dict(  # rotation in degrees, shear in radians, the others are fractions
             shear_range=0.2, zoom_range=0.2, horizontal_flip=True, rotation_range=15.0, shift_range=0.1,
             brightness=0.15, contrast=0.2, random_erasing=0.3, mixup_alpha=0.4,
         ),
@@ -59,7 +59,7 @@ def small_convnet(num_classes: int, dropout: float = 0.5, image_size: int = IMAG
         layers.Flatten(),  # 17 x 17 x 64 feature maps become one vector
         layers.Dense(64, activation="relu"),
         layers.Dropout(dropout),
-        output_layer(num_classes),
+        output_layer(num_classes),  # Dense(1, activation="sigmoid") for two classes
     ], name="small_convnet")  # fmt: skip
 
 
@@ -68,7 +68,7 @@ def batchnorm_convnet(num_classes: int, dropout: float = 0.3, image_size: int = 
     network = keras.Sequential([keras.Input((image_size, image_size, 3))], name="small_convnet")
     for filters, kernel_size, strides in ((32, 5, 2), (64, 3, 1), (128, 3, 1), (256, 3, 1)):
         network.add(layers.Conv2D(filters, kernel_size, strides, padding="same", use_bias=False))
-        network.add(layers.BatchNormalization(momentum=0.9, synchronized=replicas() > 1))
+        network.add(layers.BatchNormalization(momentum=0.9, synchronized=replicas() > 1))  # on several GPUs
         network.add(layers.ReLU())
         network.add(layers.MaxPooling2D(2) if filters < 256 else layers.GlobalAveragePooling2D())
     network.add(layers.Dropout(dropout))
@@ -79,7 +79,7 @@ def batchnorm_convnet(num_classes: int, dropout: float = 0.3, image_size: int = 
 def output_layer(num_classes: int, **options: Any) -> layers.Layer:
     """One sigmoid unit for two classes, as in the blog post; a softmax for more. ``options`` are those of Dense."""
     units, activation = (1, "sigmoid") if num_classes == 2 else (num_classes, "softmax")
-    return layers.Dense(units, activation=activation, dtype="float32", **options)  # also in part 3's mixed precision
+    return layers.Dense(units, activation=activation, dtype="float32", **options)  # in mixed precision, too
 
 
 NETWORKS = {"small_convnet": small_convnet, "batchnorm_convnet": batchnorm_convnet}
@@ -87,6 +87,7 @@ NETWORKS = {"small_convnet": small_convnet, "batchnorm_convnet": batchnorm_convn
 
 def main() -> None:
     """Train, evaluate and save the convnet."""
+    # args: the flags; s: the settings of the recipe
     args, s = start(__doc__, RECIPES, several_gpus=True)
 
     # Data: newly augmented images in every epoch for training, unchanged ones for validation; pixels in 0..1
@@ -101,7 +102,7 @@ def main() -> None:
     model.compile(
         loss="binary_crossentropy" if num_classes == 2 else "categorical_crossentropy",
         optimizer=adamw(s, train_data) if s.optimizer == "adamw" else keras.optimizers.RMSprop(s.learning_rate),
-        metrics=[accuracy],  # of labels that mixup has blended, too
+        metrics=[accuracy],  # as Keras's "accuracy", also for labels that mixup has blended
     )
     echo(f"{s.network}: {model.count_params():,} parameters")
 
@@ -112,11 +113,11 @@ def main() -> None:
         train_data, validation_data=validation_data,
         epochs=s.epochs, initial_epoch=checkpoint.restore(model, train_data),
         class_weight=class_weights(train) if s.class_weights else None,
-        callbacks=[*training_callbacks(s.ema_momentum), checkpoint], shuffle=False, verbose=2,  # shuffled by seed
+        callbacks=[*training_callbacks(s.ema_momentum), checkpoint], shuffle=False, verbose=2,  # train_data shuffles
     )  # fmt: skip
 
     # Evaluate; save the weights and everything else that predict.py needs in one file
-    results = evaluate(predictor(model, "rescale", s.flip_tta), validation, test, s.calibration)
+    results = evaluate(predictor(model, s.flip_tta), validation, test, s.calibration)
     save_model(weights_file, model, args, s, train, results, checkpoint)
     if args.report:
         write_report(args.weights_dir, args.data)

@@ -30,6 +30,7 @@ from tutorial.training import class_weights, start, training_callbacks
 import keras
 import numpy as np
 from keras import layers
+from keras.optimizers import Adam, RMSprop
 
 RECIPES = {  # what a recipe does not name is off; --set changes any value, e.g. --set image_size=224
     "original": dict(  # the blog post's
@@ -43,7 +44,7 @@ RECIPES = {  # what a recipe does not name is off; --set changes any value, e.g.
         C=0.06,  # inverse strength of the L2 regularization, as in scikit-learn's LogisticRegression
         epochs=50, batch_size=32,
         optimizer="adam", learning_rate=0.003, class_weights=True,
-        calibration=True, out_of_distribution=True,  # detect photos that differ from all training photos
+        calibration=True, out_of_distribution=True,  # detect photos unlike the training photos
     ),
 }  # fmt: skip
 
@@ -66,6 +67,7 @@ def top_model(feature_shape: tuple[int, ...], num_classes: int, dropout: float =
 
 def main() -> None:
     """Compute the bottleneck features; train, evaluate and save the top model."""
+    # args: the flags; s: the settings of the recipe
     args, s = start(__doc__, RECIPES)
     train, validation, test = load_images(args.data, s.image_size, args.weights_dir)
 
@@ -90,7 +92,7 @@ def main() -> None:
     top = top_model(train_features.shape[1:], num_classes, s.dropout, l2)
     top.compile(
         loss="binary_crossentropy" if num_classes == 2 else "categorical_crossentropy",
-        optimizer=(keras.optimizers.Adam if s.optimizer == "adam" else keras.optimizers.RMSprop)(s.learning_rate),
+        optimizer=Adam(s.learning_rate) if s.optimizer == "adam" else RMSprop(s.learning_rate),
         metrics=["accuracy"],
     )
     echo(f"top model: {top.count_params():,} parameters")
@@ -102,18 +104,18 @@ def main() -> None:
         train_data, validation_data=validation_data,
         epochs=s.epochs, initial_epoch=checkpoint.restore(top, train_data),
         class_weight=class_weights(train) if s.class_weights else None,
-        callbacks=[*training_callbacks(), checkpoint], shuffle=False, verbose=2,  # train_data is shuffled by seed
+        callbacks=[*training_callbacks(), checkpoint], shuffle=False, verbose=2,  # train_data shuffles
     )  # fmt: skip
 
     # Evaluate; save the weights and everything else that predict.py needs in one file
     def predictions(photos: Photos) -> np.ndarray:
         found = validation_features if photos is validation else features(photos)
-        return class_probabilities(np.concatenate([top.predict_on_batch(some) for some in blocks(found)]))
+        return class_probabilities(np.concatenate([top.predict_on_batch(block) for block in blocks(found)]))
 
     results = evaluate(predictions, validation, test, s.calibration)
     averages = None
     if s.out_of_distribution:
-        averages = np.concatenate([some.reshape(len(some), -1, 512).mean(axis=1) for some in blocks(train_features)])
+        averages = np.concatenate([block.reshape(len(block), -1, 512).mean(1) for block in blocks(train_features)])
     save_model(weights_file, top, args, s, train, results, checkpoint, s.preprocessing, averages)
     if args.report:
         write_report(args.weights_dir, args.data)

@@ -9,6 +9,7 @@ is small.
     python fine_tuning_VGG16_pt3.py --data data --recipe improved
 """
 
+import math
 import sys
 
 from fine_tuning_VGG16_pt2 import top_model
@@ -16,11 +17,11 @@ from tools.report import write_report
 from tutorial.activations import cached_activations
 from tutorial.augmentation import AugmentedImages, Images
 from tutorial.checkpoint import Checkpoint
-from tutorial.cli import TutorialError, echo, run
+from tutorial.cli import TutorialError, command_line, echo, run
 from tutorial.dataset import Photos, load_images
 from tutorial.evaluation import evaluate, predict_data, save_model
 from tutorial.imagenet_weights import imagenet_weights
-from tutorial.model_file import FILES, WeightsFile
+from tutorial.model_file import WeightsFile
 from tutorial.recipes import same_flags
 from tutorial.training import class_weights, start, training_callbacks
 
@@ -42,7 +43,7 @@ RECIPES = {  # what a recipe does not name is off; --set changes any value, e.g.
             shear_range=0.2, zoom_range=0.2, horizontal_flip=True, rotation_range=15.0, shift_range=0.1,
             brightness=0.1, contrast=0.2,
         ),
-        cached_copies=4, calibration=True, out_of_distribution=True,  # detect photos unlike all training photos
+        cached_copies=4, calibration=True, out_of_distribution=True,  # detect photos unlike the training photos
     ),
 }  # fmt: skip
 
@@ -52,8 +53,8 @@ def main() -> None:
     args, s = start(__doc__, RECIPES, mixed_precision=True, several_gpus=True)
 
     # What part 2 has saved
-    name, command = FILES["bottleneck_fc_model"]
-    top_file, command = args.weights_dir / name, command + same_flags(args)
+    command = f"python fine_tuning_VGG16_pt2.py{same_flags(args)}"
+    top_file = args.weights_dir / "bottleneck_fc_model.weights.h5"
     if not top_file.exists():
         raise TutorialError(f"part 3 starts from part 2's {top_file}, which does not exist; run first: {command}")
     saved = WeightsFile(top_file)
@@ -74,7 +75,7 @@ def main() -> None:
     num_classes = len(train.class_names)
     top = top_model(base.output_shape[1:], num_classes, s.dropout)
     saved.load_weights(top)
-    saved.check_held_out((validation, test), command)
+    saved.check_held_out((validation, test), command)  # stops if part 2 was trained on any of these photos
     model = keras.Model(base.input, top(base.output), name="vgg16_with_top")
 
     # Freeze blocks 1 to 4; this has to come before compile
@@ -87,29 +88,29 @@ def main() -> None:
     train_data = AugmentedImages(train, s.batch_size, args.seed, part2.preprocessing, **s.augmentation)
     validation_data = Images(validation, s.batch_size, part2.preprocessing)
     weights_file = args.weights_dir / "fine_tuned_vgg16.weights.h5"
-    s.epochs = s.epochs or -(-s.steps // len(train_data))
+    s.epochs = s.epochs or math.ceil(s.steps / len(train_data))
     s.cached_copies = min(s.cached_copies, s.epochs)
     checkpoint = Checkpoint(weights_file, args, s, train_data, validation_data, top.get_weights())
 
     # The frozen blocks' output for an image never changes, so it is computed once for a few augmented copies of each
-    # photo, and only block 5 and the top model run in every epoch. `trainable` shares its weights with `model`.
-    trainable = model
+    # photo, and only block 5 and the top model run in every epoch. `trained_layers` shares its weights with `model`.
+    trained_layers = model
     cached = cached_activations(base, train_data, validation_data, s.cached_copies, args.weights_dir / "activations")
-    if cached:
+    if cached:  # otherwise (on a GPU, with --cached-copies 0, on a full disk) every epoch has new copies
         train_data, validation_data = cached
-        trainable = keras.Model(base.get_layer("block4_pool").output, model.output)
-    trainable.compile(
+        trained_layers = keras.Model(base.get_layer("block4_pool").output, model.output)
+    trained_layers.compile(
         loss="binary_crossentropy" if num_classes == 2 else "categorical_crossentropy",
         optimizer=Adam(s.learning_rate) if s.optimizer == "adam" else SGD(s.learning_rate, s.momentum),
         metrics=["accuracy"],
     )
 
     # Training; if it is interrupted, the same command resumes after the last finished epoch
-    trainable.fit(
+    trained_layers.fit(
         train_data, validation_data=validation_data,
-        epochs=s.epochs, initial_epoch=checkpoint.restore(trainable, train_data),
+        epochs=s.epochs, initial_epoch=checkpoint.restore(trained_layers, train_data),
         class_weight=class_weights(train) if s.class_weights else None,
-        callbacks=[*training_callbacks(), checkpoint], shuffle=False, verbose=2,  # train_data is shuffled by seed
+        callbacks=[*training_callbacks(), checkpoint], shuffle=False, verbose=2,  # train_data shuffles
     )  # fmt: skip
 
     # Evaluate; save the weights and everything else that predict.py needs in one file
@@ -122,7 +123,7 @@ def main() -> None:
     save_model(weights_file, model, args, s, train, results, checkpoint, part2.preprocessing, features)
     if args.report:
         write_report(args.weights_dir, args.data)
-    echo(f"next: python predict.py --weights {weights_file} PHOTO")
+    echo(f"next: {command_line('python', 'predict.py', '--weights', str(weights_file))} PHOTO")
 
 
 if __name__ == "__main__":

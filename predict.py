@@ -1,6 +1,6 @@
 """Predict the class of photos with a trained model.
 
-    python predict.py photo.jpg                     prints "calico (97.0%)"; uses the best model it finds
+    python predict.py photo.jpg                     prints "calico (97.0%)"; part 3's model, or 2's or 1's
     python predict.py photo.jpg --threshold 0.9     "not sure" where the probability is below 90%
     python predict.py photo.jpg --explain           saves a heat map of the regions that support the prediction
     python predict.py photo.jpg folder --json       one JSON object a line, for other programs
@@ -67,7 +67,7 @@ class TrainedModel:
         self.threshold = self.info.rejection_threshold if threshold is None else threshold
         photos = sum(self.info.photos.get("train", {}).values())
         self.name = f"{path}, {self.info.model} for {' or '.join(self.info.class_names)}, trained on {photos:,} photos"
-        self.name += "; pretrained, used until you train a model" * (path.parent == pretrained_dir())
+        self.name += "; pretrained, used until you train a model" if path.parent == pretrained_dir() else ""
 
     @cached_property
     def network(self):  # noqa: ANN201  a keras.Model
@@ -79,7 +79,7 @@ class TrainedModel:
     def predict(self, images):  # noqa: ANN201  NumPy arrays
         """Calibrated probabilities, float64 (n, classes), and whether each photo is out of distribution, bool (n,).
 
-        Photos are uint8 (n, size, size, 3), or a list of n. Where the file has no detector, none is.
+        Photos are uint8 (n, size, size, 3), or a list of n. Without a detector in the file, none is.
         """
         from tutorial.calibration import calibrate
         from tutorial.evaluation import predict
@@ -97,7 +97,8 @@ class TrainedModel:
             name, best = self.info.best_class(probabilities)
             sure, outlier = best >= self.threshold, bool(outlier)
             text = f"{name} ({best:.1%})" if sure else f"not sure: {name}? ({best:.1%})"
-            text += "; out of distribution: no training photo is like it" * outlier
+            if outlier:
+                text += "; out of distribution: differs from the training photos"
             each = dict(zip(self.info.class_names, map(float, probabilities), strict=True))
             known = {"class": name, "probability": best, "probabilities": each, "sure": sure}
             found.append((text, known | {"out_of_distribution": outlier, "model": str(self.path)}))
@@ -109,7 +110,7 @@ def main() -> int:
     p = parser(__doc__)
     add, text = p.add_argument, 'report "not sure" below this probability, 0 to 1 (default: from the weights file)'
     add("photos", nargs="+", type=file_path, metavar="PHOTO", help="photos, or folders of them")
-    add("--weights", type=file_path, metavar="FILE", help="weights file (default: the best model in weights/)")
+    add("--weights", type=file_path, metavar="FILE", help="weights file (default: part 3's in weights/, or 2's or 1's)")
     add("--threshold", type=probability, metavar="P", help=text)
     add("--save", type=file_path, metavar="PICTURE", help="write the photos with their predictions as a picture")
     add("--explain", action="store_true", default=None, help="save Grad-CAM heat maps (default: explained.png)")
@@ -160,7 +161,7 @@ def main() -> int:
         save_predictions(shown, picture)
         print(escape(f"saved {picture}, with {len(shown)} of {len(photos)} photos"), file=sys.stderr)
     for path in filter(None, (args.csv, args.sort_into)):
-        unread = f"; {failed} could not be read" * bool(failed)
+        unread = f"; {failed} could not be read" if failed else ""
         print(escape(f"saved {path}, with {len(photos) - failed} photos{unread}"), file=sys.stderr)
     return 2 if failed else 0
 

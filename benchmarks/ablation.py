@@ -17,7 +17,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from report import command, linked_photos, machine, spread, write_section
+from report import linked_photos, preamble, spread, write_section
 from tutorial.cli import PROJECT, file_path, parser, positive_int, project_path, run, seed_number
 from tutorial.dataset import class_folders, find_photos
 from tutorial.images import open_photo
@@ -51,7 +51,7 @@ CHANGES: dict[str, dict[int, dict[str, Row]]] = {  # of each recipe and part: wh
             "150 pixels": (["image_size=150"], ""),
             "the original top model": (["pooling=", "dropout=0.5"], ""),
             "1/255 instead of ImageNet preprocessing": (["preprocessing=rescale"], ""),
-            "photos resized to the nearest pixel, aliased": ([], NEAREST),
+            "nearest-neighbor interpolation": ([], NEAREST),
             "a third of the photos of one class": ([], FEW),
             "a third of the photos of one class, no class weights": (["class_weights=False"], FEW),
         },
@@ -68,15 +68,16 @@ CHANGES: dict[str, dict[int, dict[str, Row]]] = {  # of each recipe and part: wh
         1: WHOLE
         | {
             "50 epochs, as in the blog post's code": (["epochs=50"], ""),
-            "photos resized to the nearest pixel, aliased": ([], NEAREST),
+            "nearest-neighbor interpolation": ([], NEAREST),
         },
-        2: WHOLE | {"photos resized to the nearest pixel, aliased": ([], NEAREST)},
+        2: WHOLE | {"nearest-neighbor interpolation": ([], NEAREST)},
         3: WHOLE
         | {
             "50 epochs, as in the blog post's code": (["epochs=50"], ""),
-            "16 cached copies": (["cached_copies=16"], ""),
-            "new copies in every epoch": (["cached_copies=0"], ""),
-            "photos resized to the nearest pixel, aliased": ([], NEAREST),
+            "30 cached copies, which are new ones in every epoch": (["cached_copies=30"], ""),
+            "2 cached copies": (["cached_copies=2"], ""),
+            "1 cached copy": (["cached_copies=1"], ""),
+            "nearest-neighbor interpolation": ([], NEAREST),
         },
     },
 }
@@ -93,7 +94,7 @@ def complete(folder: Path, make: Callable[[Path], object]) -> Path:
 
 
 def change_photos(data: Path, which: str, size: int, folder: Path) -> None:
-    """Make the photos of a row: resized to the nearest pixel, or fewer training photos of the last class."""
+    """Make the photos of a row: resized by nearest-neighbor, or fewer training photos of a class."""
     for split in ("train", "validation"):
         classes = class_folders(data / split)
         for name, photos_folder in classes.items():
@@ -165,9 +166,7 @@ def main() -> None:
         data = complete(folder / "photos", lambda temporary: linked_photos(args.data, temporary, counts))
     for part in args.parts:
         lines = [
-            f"{machine()}.",
-            command(),
-            "",
+            *preamble(),
             "| | seeds | validation accuracy | of the best epoch | log loss | minutes |",
             "|---|---|---|---|---|---|",
         ]

@@ -15,6 +15,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+from functools import lru_cache
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -50,6 +51,7 @@ COLUMNS = {  # of the table: split and score
     "test accuracy": ("test", "accuracy"),
 }
 folds_number = number_type("number of folds (2 or more)", 2)
+cached_photos = lru_cache(maxsize=1)(photos_of)  # all models are evaluated on the same photos
 Folders = tuple[int, Path, Path]  # seed or fold, folder of its weights, folder of its photos
 
 
@@ -85,7 +87,7 @@ def read_run(number: int, weights: Path, data: Path) -> Run:
     """
     file = WeightsFile(weights)
     try:
-        found = saved_predictions(file, photos_of(data))
+        found = saved_predictions(file, cached_photos(data))
     except TutorialError as error:
         raise TutorialError(f"{error} Or name another folder with --runs.") from None
     return Run(number, weights, data, file.info, found)
@@ -160,14 +162,16 @@ def words(data: Path, runs: dict[tuple[str, str], list[Run]], folds: int | None)
     lines = [f"{split}: {counted(dict(zip(names, counts, strict=True)))}" for split, counts in photos.items()]
     recipes = {recipe for _, recipe in runs}
     command = f"python benchmarks/accuracy.py --data {shlex.quote(data.as_posix())}"
-    command += f" --recipe {min(recipes)}" * (len(recipes) == 1) + f" --folds {folds}" * bool(folds)
+    parts = sorted({list(FILES).index(model) + 1 for model, _ in runs})
+    command += f" --recipe {min(recipes)}" * (len(recipes) == 1)
+    command += f" --parts {' '.join(map(str, parts))}" * (len(parts) < len(FILES)) + f" --folds {folds}" * bool(folds)
     below = [
         *['"Together" is the mean of the probabilities of all seeds\' models: an ensemble.'] * (not folds),
         *["Part 2's features are the same for all seeds; the first computes them, and takes the most minutes."]
         * (not folds),
         "Balanced accuracy, ROC AUC, log loss and ECE (expected calibration error) are of the validation photos.",
-        "The validation photos chose the improved recipe's calibration and rejection threshold, so their scores are a "
-        "little too good" + ("; no setting was chosen on the test photos." if "test" in photos else "."),
+        "Calibration and rejection threshold of the improved recipe were fitted on the validation photos, so their "
+        "scores are a little too good" + ("; no setting was chosen on the test photos." if "test" in photos else "."),
     ]
     if folds:
         below.append(

@@ -72,8 +72,8 @@ def main() -> None:
         training, validation = photos(args.data, "train", True), photos(args.data, "validation", False)
         network.fit(training, validation_data=validation, epochs=args.epochs, callbacks=[PrintEpochs()], verbose=0)
     elif args.part == "2":
-        base = keras.applications.VGG16(include_top=False, weights=args.imagenet, input_shape=(SIZE, SIZE, 3))
         print("start", flush=True)
+        base = keras.applications.VGG16(include_top=False, weights=args.imagenet, input_shape=(SIZE, SIZE, 3))
         for split in ("train", "validation"):
             base.predict(photos(args.data, split, False, class_mode=None, shuffle=False), verbose=0)
         print("end", flush=True)

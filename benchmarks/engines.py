@@ -1,4 +1,4 @@
-"""The peers' own code paths, for benchmarks/peers.py to compare with ours.
+"""The peers' own code paths, for benchmarks/speed.py to compare with ours.
 
 Each follows its documentation's advice for CPUs, in float32, and imports its own packages alone. Beside the peers:
 ours, and the rate of plain matrix multiplication. PyTorch and TensorFlow do not get on in one process.
@@ -128,22 +128,30 @@ ENGINES = {
 }
 
 
-def features(name: str, sizes: list[int], folder: Path, seconds: float) -> None:
-    """Print an engine's photos/s at each size, after a comparison of its features with plain Keras's."""
-    for size in sizes:
-        images, expected = np.load(folder / f"images-{size}.npy"), folder / f"features-{size}.npy"
-        predict = ENGINES[name](images.shape, folder)
-        found = predict(images)
-        if name == "Keras":
-            np.save(expected, found)
-        error = relative_error(found, np.load(expected))
-        if error > TOLERANCE:
-            sys.exit(f"{name} at {size} px: the features differ from Keras's by {error:.1e}")
-        count, start = 0, time.monotonic()
-        while not count or time.monotonic() - start < seconds:
-            predict(images)
-            count += len(images)
-        print(f"{size} px: {count / (time.monotonic() - start):.3f} photos/s, error {error:.1e}")
+def features(name: str, size: int, folder: Path, seconds: float) -> None:
+    """Print an engine's photos/s, after a comparison of its features with plain Keras's."""
+    images, expected = np.load(folder / f"images-{size}.npy"), folder / f"features-{size}.npy"
+    predict = ENGINES[name](images.shape, folder)
+    found = predict(images)
+    if name == "Keras":
+        np.save(expected, found)
+    error = relative_error(found, np.load(expected))
+    if error > TOLERANCE:
+        sys.exit(f"{name} at {size} px: the features differ from Keras's by {error:.1e}")
+    count, start = 0, time.monotonic()
+    while not count or time.monotonic() - start < seconds:
+        predict(images)
+        count += len(images)
+    print(f"{size} px: {count / (time.monotonic() - start):.3f} photos/s, error {error:.1e}")
+
+
+def sgemm() -> float:
+    """The machine's rate for float32 matrices of 3000 x 3000, by NumPy: GFLOP/s."""
+    a, b = np.random.default_rng(0).random((2, 3000, 3000), np.float32)
+    a @ b
+    start = time.monotonic()
+    a @ b
+    return 2 * 3000**3 / 1e9 / (time.monotonic() - start)
 
 
 def relative_error(found: np.ndarray, expected: np.ndarray) -> float:
@@ -225,7 +233,7 @@ def main() -> None:
     for command in ("features", "export"):
         add = commands.add_parser(command).add_argument
         add("--engine", choices=ENGINES)
-        add("--sizes", nargs="+", type=int, required=True)
+        add("--size", type=int, required=True)
         add("--folder", type=Path, required=True, help="with images-SIZE.npy; the rest is written there")
         add("--seconds", type=float, default=5)
     add = commands.add_parser("train").add_argument
@@ -237,14 +245,11 @@ def main() -> None:
     add("--onnx", type=Path, required=True)
     args = p.parse_args()
     if args.command == "sgemm":
-        from speed import sgemm
-
         print(sgemm())
     elif args.command == "features":
-        features(args.engine, args.sizes, args.folder, args.seconds)
+        features(args.engine, args.size, args.folder, args.seconds)
     elif args.command == "export":
-        for size in args.sizes:
-            export((INFERENCE_BATCH, size, size, 3), args.folder)
+        export((INFERENCE_BATCH, args.size, args.size, 3), args.folder)
     elif args.command == "train":
         train(args.part, args.data, args.epochs)
     else:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from drawing.drawn_cat import cat_number
 from predict import TrainedModel
-from report import command, machine, write_section
+from report import preamble, write_section
 from tools.export import PACKAGES, export, megabytes
 from tutorial.backend import tf
 from tutorial.cli import parser, project_path, run
@@ -98,9 +98,7 @@ def main() -> None:
         rows.append(f"| {' | '.join([*cells, f'{np.median(differences):.0e}', f'{differences.max():.0e}'])} |")
     shapes = ", ".join(f"{width} x {height}" for width, height in SIZES)
     lines = [
-        f"{machine()}.",
-        command(),
-        "",
+        *preamble(),
         "| format | runtime | MB | ms a photo | same class | median difference | largest |",
         "|---|---|---|---|---|---|---|",
         *rows,

@@ -14,7 +14,7 @@ import time
 from hashlib import sha256
 from pathlib import Path
 
-from report import FORMATS, command, encoded, machine, picture, write_section
+from report import FORMATS, command, encoded, machine, picture, preamble, write_section
 from tutorial.cli import TutorialError, parser, positive_int, project_path, run
 from tutorial.images import PhotoError, read_photo
 from tutorial.model_file import WeightsFile
@@ -136,9 +136,7 @@ def main() -> None:
             seed(number)(one_round)()
             number += 1
     lines = [
-        f"{machine()}.",
-        command(),
-        "",
+        *preamble(),
         "| minutes | files | read | refused in a sentence | anything else | slowest, s |",
         "|---|---|---|---|---|---|",
         f"| {args.minutes} | {count['files']:,} | {count['read']:,} | {count['files'] - count['read']:,} | 0 "

@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 
 from photo_tools.photo_folders import inspect_photos
-from report import Clock, command, machine, write_section
+from report import Clock, preamble, write_section
 from tutorial.cli import PROJECT, ProgressBar, file_path, parser, positive_int, project_path, run
 from tutorial.dataset import class_folders, find_photos
 from tutorial.images import open_photo
@@ -93,9 +93,7 @@ def main() -> None:
     last = {DUPLICATES: "groups"}
     tables = {
         name: [
-            f"{machine()};",
-            command(),
-            "",
+            *preamble(),
             f"| photos | time, peak memory | {last.get(name, 'cache on disk')} |",
             "|---|---|---|",
         ]

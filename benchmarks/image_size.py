@@ -9,7 +9,7 @@ the global averages of VGG16's features, which are normalized per photo; scikit-
 import sys
 
 from fine_tuning_VGG16_pt2 import RECIPES
-from report import command, machine, spread, write_section
+from report import preamble, spread, write_section
 from tutorial.activations import bottleneck_features
 from tutorial.backend import keras
 from tutorial.calibration import log_loss
@@ -61,9 +61,7 @@ def main() -> None:
         losses = [log_loss(one, labels) for one in found]
         rows.append(f"| {size} | {spread(accuracies, '.3f')} | {spread(losses, '.3f')} |")
         lines = [
-            f"{len(labels)} photos; {machine()}.",
-            command(),
-            "",
+            *preamble(f"{len(labels)} photos; "),
             "| pixels | accuracy | log loss |",
             "|---|---|---|",
             *rows,

@@ -11,10 +11,10 @@ import sys
 
 from drawing.drawn_cat import draw_cat
 from predict import TrainedModel
-from report import command, machine, write_section
+from report import preamble, write_section
 from tutorial.cli import file_path, parser, project_path, run
 from tutorial.dataset import find_photos
-from tutorial.images import RESAMPLING, PhotoError, read_many
+from tutorial.images import RESAMPLING, PhotoError, read_ahead
 from tutorial.model_file import read_info
 
 import numpy as np
@@ -58,7 +58,7 @@ def main() -> None:
             f"{folder.parent.name}/{folder.name}": np.stack(
                 [
                     one
-                    for one in read_many(find_photos(folder).photos, info.image_size)
+                    for one, _ in read_ahead(find_photos(folder).photos, info.image_size)
                     if not isinstance(one, PhotoError)
                 ]
             )
@@ -69,9 +69,7 @@ def main() -> None:
             rows.setdefault(f"{kind} ({len(pictures)})", []).append(f"{flagged:.1%}")
     models = [read_info(path).model for path in args.weights]
     lines = [
-        f"{machine()}.",
-        command(),
-        "",
+        *preamble(),
         f"| flagged | {' | '.join(models)} |",
         f"|---|{'---|' * len(models)}",
         *(f"| {kind} | {' | '.join(cells)} |" for kind, cells in rows.items()),

@@ -1,4 +1,4 @@
-"""Photos a second of tools/predict_many.py on this machine, with 1 and 2 workers, beside predict.py.
+"""Photos a second of tools/predict_many.py on this with 1 and 2 workers, beside predict.py.
 
     python benchmarks/predict_many.py                       the small convnet, 2 rounds of 480 photos
     python benchmarks/predict_many.py --model fine_tuned_vgg16 --photos 64 --rounds 1
@@ -15,7 +15,7 @@ import tempfile
 from pathlib import Path
 
 from drawing.drawn_cat import cat_number
-from report import Clock, command, machine, spread, write_section
+from report import Clock, preamble, spread, write_section
 from tutorial.cli import TutorialError, parser, positive_int, project_path, run
 from tutorial.images import INFERENCE_BATCH
 from tutorial.recipes import pretrained_dir
@@ -80,9 +80,7 @@ def main() -> None:
         label = f"{workers} worker{'s' * (workers > 1)}" if workers else "predict.py"
         rows.append(f"| {label} | {workers or 2} | {spread(rates, '.1f')} | {spread(costs, '.0f')} | {hours:,.0f} |")
     lines = [
-        f"{machine()}, ray {ray.__version__}. Other work was running on both cores.",
-        command(),
-        "",
+        *preamble(after=f", ray {ray.__version__}"),
         "| | cores | photos/s | core ms a photo | core hours for 100 million photos |",
         "|---|---|---|---|---|",
         *rows,

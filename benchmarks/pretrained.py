@@ -9,7 +9,7 @@ import sys
 
 from accuracy import scores
 from predict import TrainedModel
-from report import command, machine, write_section
+from report import preamble, write_section
 from tools.report import Predictions
 from tutorial.cli import file_path, parser, project_path, run
 from tutorial.dataset import load_images
@@ -42,9 +42,7 @@ def main() -> None:
         rows.append(f"| {info.model} | {info.recipe} | {info.settings['seed']} | {' | '.join(cells)} |")
     counts = ", ".join(f"{count} {name}" for name, count in used.counts().items())
     lines = [
-        f"Validation: {counts}. {machine()}.",
-        command(),
-        "",
+        *preamble(f"Validation: {counts}. "),
         f"| model | recipe | seed | {' | '.join(SCORES)} | not sure | MB |",
         "|---|---|---|---|---|---|---|---|---|---|",
         *rows,

@@ -31,6 +31,11 @@ def machine() -> str:
     return f"{name}, {os.cpu_count()} cores; {', '.join(f'{package} {version(package)}' for package in PACKAGES)}"
 
 
+def preamble(before: str = "", after: str = "") -> list[str]:
+    """The first lines of a section: the machine, with what belongs before and after it, and the command."""
+    return [f"{before}{machine()}{after}.", command(), ""]
+
+
 def command() -> str:
     """The command that is running, for its page."""
     return f"`{shlex.join(['python', f'benchmarks/{Path(sys.argv[0]).name}', *sys.argv[1:]])}`"

@@ -20,7 +20,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from report import command, linked_photos, machine, tensors, write_section
+from report import linked_photos, preamble, tensors, write_section
 from tutorial.cli import PROJECT, file_path, parser, positive_int, project_path, run, seed_number
 from tutorial.files import TEMPORARY
 from tutorial.model_file import FILES
@@ -131,7 +131,13 @@ def soak(part: int, recipe: str, data: Path, folder: Path, kills: int, chance: r
     shutil.rmtree(whole / "activations", ignore_errors=True)  # the next part does not need them
     where = ", ".join(f"{phases[phase]} {phase}" for phase in PHASES)
     took = f"{statistics.median(resumed):.1f} ({max(resumed):.1f})" if resumed else "-"
-    return [str(sum(phases.values())), where, f"{same} of {runs}", took, f"{max(stopped):.1f} of {len(stopped)}"]
+    return [
+        str(sum(phases.values())),
+        where,
+        f"{same} of {runs}",
+        took,
+        f"{max(stopped, default=0):.1f} of {len(stopped)}",
+    ]
 
 
 def main() -> None:
@@ -147,9 +153,7 @@ def main() -> None:
         data = linked_photos(args.data, Path(folder, "photos"), PHOTOS)
         for recipe in args.recipe:
             lines = [
-                f"{machine()}, seed {args.seed}.",
-                command(),
-                "",
+                *preamble(after=f", seed {args.seed}"),
                 "| part | kills | while | ended with the same bits | resumed after: s, median (max) | Ctrl-C: s, max |",
                 "|---|---|---|---|---|---|",
             ]

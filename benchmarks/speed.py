@@ -1,197 +1,239 @@
-"""Speed of the tutorial and of the blog post's own code path, in turn.
+"""Speed of the tutorial beside the blog post's code path, PyTorch and other engines.
 
-    python benchmarks/speed.py --data ../shared/datasets/cats_vs_dogs          about 40 minutes
-    python benchmarks/speed.py --data ../shared/datasets/cats_vs_dogs --quick  under 10 minutes, on fewer photos
+    python benchmarks/speed.py --data ../shared/datasets/cats_vs_dogs                    about 40 minutes
+    python benchmarks/speed.py --data ../shared/datasets/cats_vs_dogs --only features    one of its three sections
 
-Every figure is the median of several rounds in which the two alternate (ABAB), each as a process of its own that is
-timed by the lines it prints: benchmarks/blog_post.py, and the tutorial's scripts as a reader runs them. Needs Linux or
-macOS (wait4, for a process's peak memory).
+Needs requirements-peers.txt, and Linux for two threads for everyone. In each round every side runs once, in turn and in
+a process of its own that is timed by the lines it prints: benchmarks/engines.py, benchmarks/blog_post.py, and the
+tutorial's scripts as a reader runs them. benchmarks/speed.md is written after every round.
 """
 
+import argparse
+import os
+import re
 import shutil
 import sys
 import tempfile
-import time
+from collections.abc import Callable
+from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
 
-from report import Clock, command, linked_photos, machine, write_section
-from tutorial.cli import PROJECT, file_path, parser, positive_int, project_path, run
-from tutorial.dataset import find_photos
-from tutorial.imagenet_weights import KERAS_FILE
+from engines import ENGINES, INFERENCE_BATCH, THREADS, TOLERANCE
+from report import Clock, linked_photos, preamble, write_section
+from tutorial.cli import PROJECT, TutorialError, file_path, parser, positive_int, project_path, run
+from tutorial.dataset import find_images
+from tutorial.imagenet_weights import imagenet_weights
+from tutorial.images import PREPROCESSING, read_photo
+from tutorial.recipes import pretrained_dir
 
 import numpy as np
 
 TABLE = project_path("benchmarks/speed.md")
 HEADING = (
-    "# Speed, compared with the blog post's own code path\n\nWritten by `benchmarks/speed.py` and "
+    "# Speed, beside the blog post's code path and other engines\n\nWritten by `benchmarks/speed.py` and "
     "`benchmarks/tricks.py`: medians and ranges of alternating runs, each a process of its own.\n"
 )
+PACKAGES = ("torch", "torchvision", "onnxruntime", "openvino")
 EPOCHS = 30  # of part 3, over which its time is projected
 COPIES = 4  # part 3's default
 MEASURED = 2  # epochs of part 3 that are run, and copies that are cached
 EPOCH_END = " - val_loss: "  # in the line that Keras prints at the end of an epoch
-QUICK = {"train": 80, "validation": 40}  # photos of each class
+RATE = re.compile(r"([\d.]+) photos/s")
+ANSWER = re.compile(r": .*?(\S+?)\?? \(([\d.]+)%\)")
+Section = tuple[str, Callable[[], None]]  # what is measured, in words; and one round of it
 
 
-def multiplications(size: int) -> tuple[float, float]:
-    """GFLOP for a photo of VGG16's base and of one layer of its block 5 (a multiplication and an addition are two)."""
-    total, last, channels = 0.0, 0.0, 3
+def multiplications(size: int) -> float:
+    """GFLOP for a photo of VGG16's blocks (a multiplication and an addition are two)."""
+    total, channels = 0.0, 3
     for filters, layers in ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3)):
         for _ in range(layers):
-            last = 2 * 9 * size * size * channels * filters / 1e9
-            total, channels = total + last, filters
+            total, channels = total + 2 * 9 * size * size * channels * filters / 1e9, filters
         size //= 2
-    return total, last
+    return total
 
 
-def sgemm() -> float:
-    """The machine's rate for float32 matrices of 3000 x 3000, by NumPy: GFLOP/s."""
-    a, b = np.random.default_rng(0).random((2, 3000, 3000), np.float32)
-    a @ b
-    start = time.monotonic()
-    a @ b
-    return 2 * 3000**3 / 1e9 / (time.monotonic() - start)
+def engine(*arguments: object) -> Clock:
+    """Run one code path of benchmarks/engines.py."""
+    return Clock(PROJECT / "benchmarks/engines.py", *arguments)
+
+
+def blog_post(*arguments: object) -> Clock:
+    """Run one code path of benchmarks/blog_post.py."""
+    return Clock(PROJECT / "benchmarks/blog_post.py", *arguments, "--imagenet", imagenet_weights())
 
 
 class Speed:
     """The measurements: for each row of the table and each side, a list over the rounds."""
 
-    def __init__(self, data: Path, folder: Path) -> None:
-        self.data, self.folder = data.resolve(), folder
-        self.train, self.validation = (len(find_photos(data / split).photos) for split in QUICK)
-        self.base, self.layer = multiplications(150)
-        self.imagenet = (project_path("weights") / KERAS_FILE).resolve()
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
         self.values: dict[tuple[str, str], list[float]] = {}
         self.memory: dict[tuple[str, str], float] = {}
 
     def add(self, row: str, side: str, value: float, memory: float) -> None:
-        """Add a value to a row."""
+        """Add a value to a row; the memory is the process's peak, in GB."""
         self.values.setdefault((row, side), []).append(value)
         self.memory[row, side] = max(memory, self.memory.get((row, side), 0))
         print(f"{row}, {side}: {value:.2f}", flush=True)
 
-    def blog_post(self, *arguments: object) -> Clock:
-        """Run the blog post's code path."""
-        return Clock(PROJECT / "benchmarks/blog_post.py", *arguments, "--imagenet", self.imagenet)
-
-    def ours(self, part: int, *flags: object) -> Clock:
-        """Run a part of the tutorial."""
-        folders = ["--data", self.data, "--weights-dir", self.folder / "weights"]
-        return Clock(PROJECT / f"fine_tuning_VGG16_pt{part}.py", *folders, *flags)
-
-    def part1(self) -> None:
-        """Seconds an epoch, after the first."""
-        row = "part 1, s an epoch"
-        done = self.blog_post(1, "--data", self.data, "--epochs", 3)
-        self.add(row, "blog post", (done.at("^epoch +3/") - done.at("^epoch +1/")) / 2, done.memory)
-        done = self.ours(1, "--epochs", 3)
-        ends = done.times(EPOCH_END)
-        self.add(row, "ours", (ends[2] - ends[0]) / 2, done.memory)
-
-    def part2(self) -> None:
-        """Photos a second for the features, decoding included."""
-        row, photos = "part 2, photos/s", self.train + self.validation
-        done = self.blog_post(2, "--data", self.data)
-        self.add(row, "blog post", photos / (done.at("^end") - done.at("^start")), done.memory)
-        shutil.rmtree(self.folder / "weights/activations", ignore_errors=True)
-        done = self.ours(2)
-        self.add(
-            row,
-            "ours",
-            photos / (done.at("^bottleneck features of validation.* photos: ") - done.at("^device")),
-            done.memory,
-        )
-
-    def part3(self) -> None:
-        """Seconds an epoch after the first, and the whole part."""
-        row, whole = "part 3, s an epoch", f"part 3, minutes for {EPOCHS} epochs"
-        done = self.blog_post(3, "--data", self.data, "--epochs", MEASURED)
-        epoch = done.at("^epoch +2/") - done.at("^epoch +1/")
-        self.add(row, "blog post", epoch, done.memory)
-        self.add(whole, "blog post", EPOCHS * epoch / 60, done.memory)
-        shutil.rmtree(self.folder / "weights/activations", ignore_errors=True)
-        done = self.ours(3, "--epochs", MEASURED, "--cached-copies", MEASURED)
-        ends, copies = done.times(EPOCH_END), done.at("activations of train, copy .* photos: ")
-        epoch = ends[1] - ends[0]
-        copy = (copies - done.at("^block 4's activations for")) / MEASURED
-        rest = ends[0] - copies  # the validation photos and the first epoch
-        self.add(row, "ours", epoch, done.memory)
-        self.add(whole, "ours", (COPIES * copy + rest + (EPOCHS - 1) * epoch) / 60, done.memory)
-
-    def predict(self) -> None:
-        """From the start to the predictions, for one photo and for a hundred; and ``import keras`` alone."""
-        keras = Clock("-c", "import keras")
-        photos = (find_photos(self.data / "validation").photos * 2)[:100]
-        for model, weights in (("convnet", "small_convnet"), ("vgg16", "fine_tuned_vgg16")):
-            for count in (1, len(photos)):
-                row = f"predict.py, {model}, {count} photo{'s' * (count > 1)}, s"
-                done = self.blog_post(model, *photos[:count])
-                self.add(row, "blog post", done.seconds, done.memory)
-                path = self.folder / f"weights/{weights}.weights.h5"
-                done = Clock(PROJECT / "predict.py", "--weights", path, *photos[:count])
-                self.add(row, "ours", done.seconds, done.memory)
-                self.add(row, "import keras", keras.seconds, keras.memory)
-
-    def lines(self, rates: list[float]) -> list[str]:
-        """The table."""
-        rate = median(rates)
-        sgemm = f"sgemm: {rate:.0f} GFLOP/s ({min(rates):.0f}-{max(rates):.0f})"
-        out = [
-            f"{sgemm}; VGG16's base: {self.base:.1f} GFLOP a photo.",
-            "",
-            "| | blog post | ours | times faster | peak memory, GB: blog post / ours |",
-            "|---|---|---|---|---|",
+    def table(self, sgemm: float) -> list[str]:
+        """The rows: each side beside ours, and the share of the rate of a matrix multiplication, in GFLOP/s."""
+        rows = list(dict.fromkeys(row for row, _ in self.values))
+        lines = [
+            "| | side | median (range) | ours is faster, times | share of sgemm | peak memory, GB |",
+            "|---|---|---|---|---|---|",
         ]
-        for row in dict.fromkeys(row for row, _ in self.values):
-            blog_post, ours = self.values[row, "blog post"], self.values[row, "ours"]
-            faster = median(blog_post) / median(ours)
-            cells = [f"{median(side):.2f} ({min(side):.2f}-{max(side):.2f})" for side in (blog_post, ours)]
-            memory = " / ".join(f"{self.memory[row, side]:.1f}" for side in ("blog post", "ours"))
-            out.append(f"| {row} | {' | '.join(cells)} | {1 / faster if '/s' in row else faster:.2f} | {memory} |")
-        out.append("")
-        for side in ("blog post", "ours"):
-            share = median(self.values["part 2, photos/s", side]) * self.base / rate
-            out.append(f"- part 2, {side}: {share:.0%} of the sgemm rate")
-        # An epoch: block 5 forward, the gradients of its three layers' filters and of two layers' inputs.
-        work = 8 * self.layer * self.train + 3 * self.layer * self.validation
-        share = work / median(self.values["part 3, s an epoch", "ours"]) / rate
-        out.append(f"- part 3, ours: {share:.0%} of it, counting block 5 alone")
-        frozen = self.base - 3 * self.layer
-        share = (work + frozen * (self.train + self.validation)) / median(
-            self.values["part 3, s an epoch", "blog post"]
-        )
-        out.append(f"- part 3, blog post: {share / rate:.0%} of it")
-        for row, side in self.values:
-            if side == "import keras":
-                ratio = median(self.values[row, "ours"]) / median(self.values[row, side])
-                out.append(f"- {row.removesuffix(', s')}: {ratio:.2f} times `import keras` alone")
-        return out
+        for row, side in sorted(self.values, key=lambda key: rows.index(key[0])):  # a stable sort
+            values, ours = self.values[row, side], median(self.values[row, "ours"])
+            middle = median(values)
+            faster = ours / middle if "/s" in row else middle / ours
+            share = f"{middle * multiplications(int(row.split()[0])) / sgemm:.0%}" if " px" in row else ""
+            cells = [row, side, f"{middle:.2f} ({min(values):.2f}-{max(values):.2f})", f"{faster:.2f}", share]
+            lines.append(f"| {' | '.join(cells)} | {self.memory[row, side]:.1f} |")
+        return lines
+
+
+def features(speed: Speed, args: argparse.Namespace) -> Section:
+    """Photos/s through VGG16's blocks, from pixels in memory to features in memory."""
+    paths = (find_images(args.data)[1].paths * INFERENCE_BATCH)[:INFERENCE_BATCH]
+    for size in args.sizes:
+        images = PREPROCESSING["caffe"]([read_photo(path, size) for path in paths])
+        np.save(speed.folder / f"images-{size}.npy", images)
+        engine("export", "--folder", speed.folder, "--size", size)
+
+    def measure() -> None:
+        for size in args.sizes:
+            for name in ENGINES:
+                flags = ["--folder", speed.folder, "--size", size, "--seconds", args.seconds]
+                done = engine("features", "--engine", name, *flags)
+                speed.add(f"{size} px, photos/s", name, float(RATE.search(done.lines[-1][1])[1]), done.memory)
+
+    text = f"batches of {INFERENCE_BATCH} for {args.seconds} s; every engine's features are plain Keras's up to"
+    return f"VGG16's blocks, {text} {TOLERANCE} of the largest", measure
+
+
+def parts(speed: Speed, args: argparse.Namespace) -> Section:
+    """The three parts and ``predict.py``, original recipe: ours, the blog post's code path, PyTorch's in training."""
+    counts = {"train": args.photos, "validation": -(-args.photos * 2 // 5)}  # as in the blog post
+    data = linked_photos(args.data, speed.folder / "data", counts)
+    number, weights = 2 * sum(counts.values()), speed.folder / "weights"
+    photos = (find_images(data)[1].paths * 100)[:100]
+
+    def ours(part: int, *flags: object) -> Clock:
+        shutil.rmtree(weights / "activations", ignore_errors=True)
+        script = PROJECT / f"fine_tuning_VGG16_pt{part}.py"
+        return Clock(script, "--data", data, "--weights-dir", weights, *flags)
+
+    def measure() -> None:
+        row = "part 1, s an epoch"  # after the first
+        for side, done in (
+            ("blog post", blog_post(1, "--data", data, "--epochs", 3)),
+            ("PyTorch", engine("train", 1, "--data", data, "--epochs", 3)),
+        ):
+            speed.add(row, side, (done.at("^epoch +3/") - done.at("^epoch +1/")) / 2, done.memory)
+        done = ours(1, "--epochs", 3)
+        first, _, last = done.times(EPOCH_END)
+        speed.add(row, "ours", (last - first) / 2, done.memory)
+
+        row = "part 2, photos/s"  # for the features, decoding included
+        done = blog_post(2, "--data", data)
+        speed.add(row, "blog post", number / (done.at("^end") - done.at("^start")), done.memory)
+        done = ours(2)
+        seconds = done.at("^bottleneck features of validation.* photos: ") - done.at("^device")
+        speed.add(row, "ours", number / seconds, done.memory)
+
+        row, whole = "part 3, s an epoch", f"part 3, minutes for {EPOCHS} epochs"
+        for side, done in (
+            ("blog post", blog_post(3, "--data", data, "--epochs", MEASURED)),
+            ("PyTorch", engine("train", 3, "--data", data, "--epochs", MEASURED)),
+        ):
+            epoch = done.at("^epoch +2/") - done.at("^epoch +1/")
+            speed.add(row, side, epoch, done.memory)
+            speed.add(whole, side, EPOCHS * epoch / 60, done.memory)
+        done = ours(3, "--epochs", MEASURED, "--cached-copies", MEASURED)
+        (first, last), copies = done.times(EPOCH_END), done.at("activations of train, copy .* photos: ")
+        copy = (copies - done.at("^block 4's activations for")) / MEASURED
+        rest = first - copies  # the validation photos and the first epoch
+        speed.add(row, "ours", last - first, done.memory)
+        speed.add(whole, "ours", (COPIES * copy + rest + (EPOCHS - 1) * (last - first)) / 60, done.memory)
+
+        for model, file in (("convnet", "small_convnet"), ("vgg16", "fine_tuned_vgg16")):
+            row = f"predict.py, {file}, 100 photos, s"
+            done = blog_post(model, *photos)
+            speed.add(row, "blog post", done.seconds, done.memory)
+            done = Clock(PROJECT / "predict.py", "--weights", weights / f"{file}.weights.h5", *photos)
+            speed.add(row, "ours", done.seconds, done.memory)
+
+    return f"{args.photos} training photos of each class and {counts['validation']} validation photos", measure
+
+
+def predict(speed: Speed, args: argparse.Namespace) -> Section:
+    """Seconds from the command to the answer for one photo: predict.py, and ONNX Runtime on our export."""
+    photo, models = find_images(args.data)[1].paths[0].resolve(), ("small_convnet", "fine_tuned_vgg16")
+    weights = {name: pretrained_dir().resolve() / f"{name}.weights.h5" for name in models}
+    for name, path in weights.items():
+        Clock(PROJECT / "tools/export.py", "--to", "onnx", "--weights", path, "--output", speed.folder / name)
+
+    def measure() -> None:
+        keras = Clock("-c", "import keras")
+        for name, path in weights.items():
+            row, answers = f"{name}, s", []
+            commands = {
+                "ours": Clock(PROJECT / "predict.py", photo, "--weights", path),
+                "ONNX Runtime": engine("predict", photo, "--onnx", speed.folder / name / "model.onnx"),
+            }
+            for side, done in commands.items():
+                answers += ANSWER.findall(done.lines[-1][1])
+                speed.add(row, side, done.at(re.escape(str(photo))), done.memory)
+            speed.add(row, "import keras", keras.seconds, keras.memory)
+            (first, percent), (second, other) = answers
+            if first != second or abs(float(percent) - float(other)) > 0.5:
+                raise SystemExit(f"ONNX Runtime's answer is not predict.py's: {answers}")
+
+    return "`python predict.py photo.jpg`, from the start to the answer, with the models that came along", measure
+
+
+SECTIONS = {"features": features, "parts": parts, "predict": predict}
 
 
 def main() -> None:
-    """Measure and write the section."""
+    """Measure and write the sections."""
     p = parser(__doc__)
-    p.add_argument("--data", type=file_path, metavar="DIR", required=True, help="folder with train/ and validation/")
-    p.add_argument("--rounds", type=positive_int, metavar="N", default=3, help="default: %(default)s")
-    p.add_argument("--quick", action="store_true", help="on fewer photos")
+    add, default = p.add_argument, "default: %(default)s"
+    add("--data", type=file_path, metavar="DIR", required=True, help="folder with train/ and validation/")
+    add("--only", choices=SECTIONS, help="one section")
+    add("--rounds", type=positive_int, metavar="N", default=3, help=default)
+    add("--sizes", type=positive_int, metavar="PIXELS", nargs="+", default=[150, 256], help="of VGG16's images")
+    add("--seconds", type=positive_int, metavar="S", default=4, help=f"for each engine and size, {default}")
+    add("--photos", type=positive_int, metavar="N", default=60, help=f"for the parts, of each class, {default}")
     args = p.parse_args()
+    if missing := [name for name in PACKAGES if not find_spec(name)]:
+        raise TutorialError(f"{' and '.join(missing)} missing: python -m pip install -r requirements-peers.txt")
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:THREADS])
+    os.environ |= {"KERAS_BACKEND": "tensorflow", "TF_NUM_INTRAOP_THREADS": str(THREADS), "TF_CPP_MIN_LOG_LEVEL": "3"}
+    find_images(args.data)
+    versions = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
     with tempfile.TemporaryDirectory() as folder:
-        speed = Speed(linked_photos(args.data, Path(folder, "data"), QUICK) if args.quick else args.data, Path(folder))
+        sections = {}
+        for name in [args.only] if args.only else SECTIONS:
+            speed = Speed(Path(folder))
+            sections[name] = (speed, *SECTIONS[name](speed, args))
         rates = []
-        for _ in range(args.rounds):
-            rates.append(sgemm())
-            speed.part1()
-            speed.part2()
-            speed.part3()
-            speed.predict()
-        lines = [
-            f"{speed.train} training and {speed.validation} validation photos, {args.rounds} rounds; {machine()};",
-            command(),
-            "",
-            *speed.lines(rates),
-        ]
-        write_section(TABLE, HEADING, f"{args.data.name}{', quick' if args.quick else ''}", lines)
+        for done in range(1, args.rounds + 1):
+            rates.append(float(engine("sgemm").lines[-1][1]))
+            for name, (speed, text, measure) in sections.items():
+                measure()
+                lines = [
+                    *preamble(f"{text}. {done} of {args.rounds} rounds, {THREADS} threads; ", after=f", {versions}"),
+                    f"sgemm: {median(rates):.0f} GFLOP/s ({min(rates):.0f}-{max(rates):.0f}).",
+                    "",
+                    *speed.table(median(rates)),
+                ]
+                write_section(TABLE, HEADING, f"{args.data.name}, {name}", lines)
 
 
 if __name__ == "__main__":

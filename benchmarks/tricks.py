@@ -3,7 +3,7 @@
     python benchmarks/tricks.py --data ../shared/datasets/calico_tabby        about 5 minutes
 
 Processes in turn, with the project as it is and with a copy without the trick. Writes one section of
-benchmarks/speed.md. Winograd's convolution beside Keras's own is in benchmarks/peers.py.
+benchmarks/speed.md. Winograd's convolution beside Keras's own is in benchmarks/speed.py.
 """
 
 import os
@@ -16,13 +16,14 @@ import time
 from pathlib import Path
 from statistics import median
 
-from report import command, machine, write_section
+from report import preamble, write_section
 from speed import HEADING, TABLE
 from tutorial.cli import PROJECT, echo, file_path, parser, positive_int, project_path, run
 from tutorial.dataset import find_photos
 
 MALLOPT = r"(?s)if platform\.libc_ver.*?\n\n"
 TRICKS = {  # what is measured, its command, and the lines of backend.py that the copy lacks
+    "oneDNN: part 1, 6 epochs, s": ("part1", r"os\.environ\.setdefault\(\"TF_ENABLE_ONEDNN_OPTS.*"),
     "memory kept between steps (mallopt): part 1, 6 epochs, s": ("part1", MALLOPT),
     "no garbage collection during the import: predict.py, 1 photo, s": ("predict", r"gc\.(?:disable|freeze)\(\)"),
     "scikit-learn not imported: predict.py, 1 photo, s": ("predict", r'sys\.modules\["sklearn"\] = None'),
@@ -72,9 +73,7 @@ def main() -> None:
                     times[j].append(seconds(folders[j], commands[which]))
             rows.append(row(title, times[1], times[0]))
     lines = [
-        f"{machine()}, {args.rounds} rounds.",
-        command(),
-        "",
+        *preamble(after=f", {args.rounds} rounds"),
         "| | without | with | time saved |",
         "|---|---|---|---|",
         *rows,

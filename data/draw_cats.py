@@ -33,14 +33,19 @@ validation = 100  # validation cats of each class: fewer could not tell one mode
 quality = 90  # of the JPEG files; the drawn camera has compressed the picture once already
 sheet_columns, sheet_rows, sheet_cell = 8, 4, 125  # of the page: cats across, cats down, pixels each
 
+DRAWN = b"drawn by data/draw_cats.py"  # the comment in its files, by which it knows them
+
 
 def draw_set(data: Path, counts: dict[str, int], seed: int) -> None:
     """Draw ``counts[split]`` cats of each class into ``data/<split>/<class>/``."""
     cats = [(split, name, i) for split in SPLITS for name in CLASSES for i in range(1, counts[split] + 1)]
     progress = ProgressBar("drawing cats", len(cats))
     for done, (split, name, i) in enumerate(cats, 1):
-        with atomic_write(data / split / name / f"{name}{i}.jpg") as temporary:
-            cat_number(seed, split, name, i).save(temporary, "JPEG", quality=quality)
+        path = data / split / name / f"{name}{i}.jpg"
+        if path.exists() and DRAWN not in path.read_bytes()[:200]:
+            raise TutorialError(f"{path} was not drawn by this script and is not replaced: name another folder.")
+        with atomic_write(path) as temporary:
+            cat_number(seed, split, name, i).save(temporary, "JPEG", quality=quality, comment=DRAWN)
         progress.update(done)
     progress.close()
     each = f"{2 * counts['train']} training and {2 * counts['validation']} validation cats"

@@ -13,7 +13,7 @@ PUBLISHED = {  # validation accuracy by part: the write-up's, on photos of its o
     ("cats", "dogs"): ["0.79-0.81", "0.90-0.91", "0.94"],
 }
 MARKERS = {  # of a row: color, shape, label in the legend
-    "published": ("#55555c", "D", "published"),
+    "published": ("#55555c", "D", "published (calico / tabby: other photos)"),
     "original": (TRAIN_COLOR, "o", "original recipe"),
     "improved": (VALIDATION_COLOR, "s", "improved recipe"),
 }
@@ -107,7 +107,8 @@ def accuracy_figure(sets: list[PhotoSet], titles: dict[str, str]) -> plt.Figure:
                 fontsize=FONT,
                 color=INK,
             )
-        axis.set_title(f"{' / '.join(photos.classes)}, {photos.counts['train']} + {photos.counts['validation']} photos")
+        counts = f"{photos.counts['train']:,} training and {photos.counts['validation']} validation photos"
+        axis.set_title(f"{' / '.join(photos.classes)}\n{counts}")
         axis.set_xlabel("validation accuracy")
         axis.set_xlim(0.5, 1)
         axis.set_ylim(4 * len(titles) - 1, -1)

@@ -209,7 +209,7 @@ def mistakes_figure(
     figure = plt.figure(figsize=(WIDTH, 5.2), layout="constrained")
     left, right = figure.subfigures(1, 2, width_ratios=(1, 2.6))
     model = f"{TITLES[info.model]} ({info.recipe} recipe)"
-    title = f"{model}, trained on {sum(info.photos['train'].values())} photos, on {len(drawn)} drawn cats"
+    title = f"{model}, trained on {sum(info.photos['train'].values())} photos, evaluated on {len(drawn)} drawn cats"
     figure.suptitle(title, fontsize=FONT + 1)
     axis = left.subplots()
     axis.imshow(counts / counts.sum(axis=1, keepdims=True), cmap="Blues", vmin=0, vmax=1.6)
@@ -218,7 +218,7 @@ def mistakes_figure(
     axis.set_xticks(range(len(names)), names)
     axis.set_yticks(range(len(names)), names, rotation=90, va="center")
     axis.set_xlabel("predicted")
-    axis.set_ylabel("drawn")
+    axis.set_ylabel("true class")
     text = f"The most confident of {len(wrong)} mistakes: predicted and true class."
     if outliers.any():
         text += f" {outliers[wrong].sum()} of them, and {outliers.sum()} of all {len(drawn)}, are out of distribution."
@@ -228,7 +228,7 @@ def mistakes_figure(
         axis.axis("off")
     for axis, i in zip(axes.flat, wrong, strict=False):
         axis.imshow(drawn[i])
-        text = f"{names[named[i]]} ({probabilities[i].max():.1%})\nis {names[labels[i]]}"
+        text = f"{names[named[i]]} ({probabilities[i].max():.1%})\ntrue: {names[labels[i]]}"
         axis.set_title(text, fontsize=FONT)
     return figure
 

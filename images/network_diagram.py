@@ -56,7 +56,7 @@ def network_figure(image_size: int, pooling: str, dropout: float, cat: Image.Ima
     text = f"Part 2: VGG16 runs once over every photo; {frozen:,} parameters are frozen, {trained:,} trained."
     _draw_part(axis, PARTS[0], text, blocks, top, cat, 0)
     frozen, trained = frozen - parameters[-1], trained + parameters[-1]
-    text = f"Part 3: {frozen:,} parameters are frozen, {trained:,} trained."
+    text = f"Part 3: blocks 1 to 4 run once over each copy; {frozen:,} parameters are frozen, {trained:,} trained."
     _draw_part(axis, PARTS[1], text, blocks, top, cat, 1)
 
     # The columns' texts, above and below
@@ -83,7 +83,7 @@ def network_figure(image_size: int, pooling: str, dropout: float, cat: Image.Ima
 def _draw_part(
     axis: plt.Axes, y: float, text: str, blocks: list, top: keras.Model, cat: Image.Image, trained: int
 ) -> None:
-    """One part's network with its middle at ``y``; the last ``trained`` blocks are trained, or else are cached."""
+    """One part's network with its middle at ``y``; the last ``trained`` blocks are trained, the others cached."""
     end, half, words = EDGE + PHOTO + BLOCK * len(blocks) + GAP, 34, y + TALLEST / 2 + 12
     _write(axis, EDGE, y - TALLEST / 2 - 16, text, ha="left", weight="bold")
     axis.imshow(cat, extent=(EDGE, EDGE + 2 * half, y + half, y - half), interpolation="lanczos")
@@ -102,10 +102,9 @@ def _draw_part(
             box(x, width, TALLEST * math.sqrt(layer.output.shape[1] / blocks[0][0].output.shape[1]), color, edge)
             x += width + 3
         _write(axis, middle, words, word, color=edge, weight="bold")
-    if not trained:
-        middle = end - GAP / 2
-        axis.plot([middle] * 2, [y - 32, y + 32], color=INK, linewidth=1.2, linestyle=(0, (4, 3)))
-        _write(axis, middle, words, "cached", weight="bold")
+    cached = EDGE + PHOTO + BLOCK * (len(blocks) - trained) if trained else end - GAP / 2
+    axis.plot([cached] * 2, [y - 32, y + 32], color=INK, linewidth=1.2, linestyle=(0, (4, 3)))
+    _write(axis, cached, words, "cached", weight="bold")
     fill, edge, word = TRAINED
     box(end, TOP, LINE * len(top.layers) + 12, fill, edge)
     _write(axis, end + TOP / 2, y - LINE * (len(top.layers) - 1) / 2, *map(_in_words, top.layers))

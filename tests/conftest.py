@@ -6,7 +6,6 @@ import json
 import multiprocessing
 import os
 import re
-import runpy
 import shutil
 import signal
 import struct
@@ -22,12 +21,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 
+from forked import PROJECT, become
+
 import h5py
 import numpy as np
 import pytest
 from PIL import Image
 
-PROJECT = Path(__file__).resolve().parent.parent
 SHARED = PROJECT.parent / "shared" / "datasets"
 MODELS = ["small_convnet", "bottleneck_fc_model", "fine_tuned_vgg16"]
 EPOCHS = [2, 5, 2]  # of each, as the fixture `trained` trains them
@@ -36,7 +36,10 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # in the background, wher
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist, which then keeps each group on one worker
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group("trained" if "trained" in item.fixturenames else item.path.name))
     if not SHARED.is_dir():
         for item in items:
             if item.get_closest_marker("shared"):
@@ -48,27 +51,6 @@ FORKING = multiprocessing.get_context("forkserver" if os.name == "posix" else "s
 FORKING.set_forkserver_preload(["tutorial.backend", "matplotlib.pyplot", "h5py"])
 AT_START = ("PYTHON", "KERAS", "MPL")  # how variables begin that are read when Python, Keras or matplotlib starts
 SMALL_PHOTOS = 88  # pixels, for VGG16: 5 x 5 before block 5's pooling, which drops a row and a column, as at 150
-
-
-def _become(command: list[str], folder: Path, output: list[str], memory: int | None, env: dict[str, str]) -> None:
-    """Be ``python command...`` from here on."""
-    os.environ.update(env)
-    if memory:
-        import resource
-
-        resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
-    os.chdir(folder)
-    for number, path in enumerate([os.devnull, *output]):
-        file = os.open(path, os.O_RDWR)
-        os.dup2(file, number)
-        os.close(file)
-    code = command.pop(1) if command[0] == "-c" else ""
-    sys.argv[:] = command
-    if code:
-        exec(code, {"__name__": "__main__"})
-    else:
-        sys.path[0] = str(Path(folder, command[0]).parent)
-        runpy.run_path(command[0], run_name="__main__")
 
 
 def run(
@@ -97,7 +79,7 @@ def run(
         for file in output:
             file.touch()
         arguments = (words, folder, [str(file) for file in output], memory, env)
-        process = FORKING.Process(target=_become, args=arguments)
+        process = FORKING.Process(target=become, args=arguments)
         process.start()
         process.join(300)
         if process.is_alive():

@@ -43,7 +43,9 @@ def begin(part: int, data: Path, weights: Path, *flags: object) -> subprocess.Po
 def wait_for(process: subprocess.Popen, happened: Callable[[], bool]) -> None:
     until = time.monotonic() + 120
     while not happened():
-        assert process.poll() is None and time.monotonic() < until, process.communicate()
+        if process.poll() is not None or time.monotonic() > until:
+            process.kill()
+            pytest.fail(str(process.communicate()))
         time.sleep(0.01)
 
 
@@ -141,7 +143,12 @@ def test_with_a_damaged_checkpoint_a_run_starts_again(trained, tmp_path):
         for mark in ("0123abcd", "4567abcd"):
             (folder / f"{TEMPORARY}{mark}-x-a.png").write_bytes(whole[:100])
     (tmp_path / ".lock").write_text("0123abcd\n")
-    (tmp_path / f"{MODELS[0]}.checkpoint.npz").write_bytes(whole[: len(whole) // 2])
+    damaged = tmp_path / f"{MODELS[0]}.checkpoint.npz"
+    np.savez(damaged, metadata="{}")
+    directory = damaged.read_bytes().rindex(b"PK\1\2")
+    with open(damaged, "rb+") as file:  # the method by which it is compressed, which becomes one that there is not
+        file.seek(directory + 10)
+        file.write(b"\x55")
     done = run_part(1, trained.data, tmp_path, "--epochs", 2)
     assert done.returncode == 0 and "is damaged: starting again" in done.stdout
     assert debris(tmp_path) == [f"{TEMPORARY}4567abcd-x-a.png"] * 2
@@ -156,7 +163,9 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_overwrites_nothing(trained,
     cache.write_bytes(content.getvalue() + sha256(content.getvalue()).digest())
     weights = tmp_path / "bottleneck_fc_model.weights.h5"
     before = weights.read_bytes()
-    line = sentence(run_part(2, trained.data, tmp_path, "--epochs", 5))
+    done = run_part(2, trained.data, tmp_path, "--epochs", 5)
+    assert all(f"reusing the bottleneck features of {split}" in done.stdout for split in ("train", "validation"))
+    line = sentence(done)
     assert "the loss is nan in epoch 1" in line and "learning_rate" in line
     assert weights.read_bytes() == before and not debris(tmp_path)
 

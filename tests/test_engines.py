@@ -36,7 +36,7 @@ def folder(imagenet_file, tmp_path_factory):
 def test_the_features_are_plain_keras(folder, name):
     if not find_spec(PACKAGES.get(name, "keras")):
         pytest.skip(f"{PACKAGES[name]} is not installed")
-    flags = ("--engine", name, "--folder", folder, "--sizes", 64, "--seconds", 0)
+    flags = ("--engine", name, "--folder", folder, "--size", 64, "--seconds", 0)
     done = run("benchmarks/engines.py", "features", *flags, env=ALONE)
     assert done.returncode == 0, done.stderr
     assert float(re.fullmatch(r"64 px: [\d.]+ photos/s, error (\S+)\n", done.stdout)[1]) < TOLERANCE
@@ -47,7 +47,7 @@ def test_other_features_are_refused(tmp_path, monkeypatch):
         np.save(tmp_path / f"{name}.npy", np.ones((1, 2, 2, 512), np.float32))
     monkeypatch.setitem(ENGINES, "ours", lambda shape, folder: lambda images: images * np.float32(1.002))
     with pytest.raises(SystemExit, match=r"ours at 64 px: the features differ from Keras's by 2\.0e-03"):
-        features("ours", [64], tmp_path, 0)
+        features("ours", 64, tmp_path, 0)
 
 
 def test_pytorchs_network_is_part_1s(tmp_path):

@@ -1,11 +1,12 @@
 """What a reader can get wrong: one sentence that names the folder or file and the remedy, exit status 2."""
 
+import functools
 import math
 import os
 import shutil
 from hashlib import sha256
 
-from conftest import PROJECT, draw, edited, run, run_part
+from conftest import PROJECT, edited, paint, run, run_part
 from predict import TrainedModel
 from tutorial.cli import TutorialError
 from tutorial.recipes import parse_settings
@@ -18,8 +19,8 @@ from PIL import Image
 
 @pytest.fixture
 def data(tmp_path):
-    draw(tmp_path / "data" / "train", calico=1, tabby=1)
-    draw(tmp_path / "data" / "validation", calico=1, tabby=1)
+    paint(tmp_path / "data" / "train", calico=1, tabby=1)
+    paint(tmp_path / "data" / "validation", calico=1, tabby=1)
     return tmp_path / "data"
 
 
@@ -117,6 +118,7 @@ WEIGHTS_FAULTS = {
     "of an earlier version": of_an_earlier_version,
     "metadata is no JSON": other_header(b"{"),
     "metadata is deep": other_header(b"[" * 1500),
+    "settings are deep": metadata({"settings": functools.reduce(lambda inner, _: {"a": inner}, range(900), {})}),
     "metadata is something else": other_header(b"[1, 2, 3]"),
     "a number without end": metadata({"temperature": 10**400}),
     "for another size": metadata({"image_size": 64}),

@@ -208,12 +208,13 @@ def test_the_picture_shows_each_photo_and_its_heat_map(sees_red, tmp_path):
 
 def test_json_and_a_name_for_the_picture(sees_red, tmp_path):
     Image.new("RGB", (60, 40), "red").save(tmp_path / "red.png")
-    done = run("predict.py", tmp_path, "--weights", sees_red, "--json", "--explain", "--save", tmp_path / "why.jpg")
+    flags = "--weights", sees_red, "--json", "--explain", "--save", "why.jpg"
+    done = run(PROJECT / "predict.py", "red.png", *flags, folder=tmp_path)
     assert done.returncode == 0, done.stderr
     assert [json.loads(line)["class"] for line in done.stdout.splitlines()] == ["tabby"]
     with Image.open(tmp_path / "why.jpg") as picture:
         assert picture.width > 1.5 * picture.height
-    assert not (PROJECT / "explained.png").exists()
+    assert not (tmp_path / "explained.png").exists()
 
 
 def test_wrong_names_get_a_sentence(sees_red, tmp_path, sentence):

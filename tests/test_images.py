@@ -58,6 +58,11 @@ def test_transparent_palette_color_becomes_white(tmp_path):
     assert np.asarray(open_photo(path)).tolist() == [[[10, 20, 30], [255, 255, 255]]]
 
 
+def test_a_transparent_gray_of_sixteen_bits_becomes_white(tmp_path):
+    path = save(tmp_path, Image.fromarray(np.uint16([[0, 256 * 128, 65535]])), "a.png", transparency=0)
+    assert np.asarray(open_photo(path))[0, :, 0].tolist() == [255, 128, 255]
+
+
 def test_half_transparent_gray_is_mixed_with_white(tmp_path):
     path = save(tmp_path, Image.new("LA", (1, 1), (100, 128)))
     assert np.asarray(open_photo(path))[0, 0] == pytest.approx([255 - (255 - 100) * 128 / 255] * 3, abs=1)
@@ -145,6 +150,7 @@ def scanned_again(times):
         (lambda: png_of_zeros(7_700, 7_700, 16, 0), None),
         (lambda: scanned_again(200), "takes too long to decode"),
         (lambda: scanned_again(2), None),
+        (lambda: scanned_again(2) + b"\xff\xda" * 200, None),  # such as a motion photo's video
     ],
 )
 def test_a_small_file_takes_neither_gigabytes_nor_long(tmp_path, content, words):

@@ -4,7 +4,7 @@ import ast
 import json
 import re
 
-from conftest import EPOCHS, MODELS, PROJECT, SMALL_PHOTOS, draw, history, run, run_part
+from conftest import EPOCHS, MODELS, PROJECT, SMALL_PHOTOS, draw, history, run
 from report import tensors
 from tutorial.files import TEMPORARY
 from tutorial.imagenet_weights import LAYERS, imagenet_weights, read_tensors
@@ -147,9 +147,3 @@ def test_the_saved_files_explain_themselves(trained):
 def test_nothing_temporary_is_left(trained):
     names = [path.name for path in trained.weights.rglob("*")]
     assert not [name for name in names if name.startswith(TEMPORARY) or name.endswith(".checkpoint.npz")]
-
-
-def test_part_2_reuses_the_features(trained):
-    done = run_part(2, trained.data, trained.weights, "--epochs", 5)
-    assert "reusing the bottleneck features of train" in done.stdout
-    assert "reusing the bottleneck features of validation" in done.stdout

@@ -158,6 +158,8 @@ def test_the_best_model_present_is_the_default(trained, tmp_path, monkeypatch):
 
 
 def test_compare_refuses_a_bad_photo_before_it_prints(trained, sentence):
+    flags = "--weights-dir", trained.weights, "--save", "a.png"
+    assert "--save a.png needs a photo" in sentence(run("tools/compare.py", *flags))
     done = run("tools/compare.py", "nix.jpg", "--weights-dir", trained.weights)
     assert "nix.jpg" in sentence(done) and done.stdout == ""
 

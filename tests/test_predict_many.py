@@ -66,7 +66,9 @@ def in_the_middle(process: subprocess.Popen, output: Path, act: Callable[[], Non
     """Do something when the first part is there; returns the parts there are then."""
     until = time.monotonic() + 600
     while not list(output.glob("part-*")):
-        assert process.poll() is None and time.monotonic() < until, process.communicate()
+        if process.poll() is not None or time.monotonic() > until:
+            process.kill()
+            pytest.fail(str(process.communicate()))
         time.sleep(0.02)
     act()
     return len(list(output.glob("part-*")))

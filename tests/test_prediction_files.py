@@ -18,7 +18,7 @@ from PIL import Image
 
 
 def rows(path) -> list[dict[str, str]]:
-    with open(path, newline="", encoding="utf-8") as file:
+    with open(path, newline="", encoding="utf-8-sig") as file:
         return list(csv.DictReader(file))
 
 
@@ -128,10 +128,28 @@ def test_many_photos_have_a_progress_bar_in_a_terminal(many, convnet, tmp_path):
     assert len(rows(tmp_path / "table.csv")) == 3000
 
 
+def test_a_photo_is_not_taken_for_a_table(trained, convnet, tmp_path, sentence):
+    """As in ``predict.py --csv a.jpg b.jpg``, by somebody who thinks of ``--json``."""
+    photo = shutil.copy(trained.data / "validation" / "tabby" / "tabby0.jpg", tmp_path / "a.JPG")
+    before = photo.read_bytes()
+    assert "use --csv table.csv" in sentence(run("predict.py", "--csv", photo, trained.data, *convnet))
+    assert photo.read_bytes() == before
+
+
+def test_the_longest_names_are_sorted_too(trained, convnet, tmp_path):
+    photo = tmp_path / ("\N{CAT FACE}" * 62 + "abc.jpg")  # 255 bytes
+    shutil.copy(trained.data / "validation" / "tabby" / "tabby0.jpg", photo)
+    done = run("predict.py", photo, *convnet, "--threshold", 0, "--sort-into", tmp_path / "sorted")
+    assert done.returncode == 0 and len(list((tmp_path / "sorted").glob(f"*/{photo.name}"))) == 1, done.stderr
+
+
 def test_a_table_that_cannot_be_written_is_one_sentence(trained, convnet, tmp_path, sentence):
     (tmp_path / "file").write_text("")
     photo = trained.data / "validation" / "tabby" / "tabby0.jpg"
     line = sentence(run("predict.py", photo, *convnet, "--csv", tmp_path / "file" / "table.csv"))
     assert "table.csv could not be written" in line
+    (tmp_path / "table.csv").mkdir()
+    done = run("predict.py", photo, *convnet, "--csv", tmp_path / "table.csv", "--json")
+    assert "table.csv could not be written" in sentence(done) and not done.stdout  # found before the work
     line = sentence(run("predict.py", photo, *convnet, "--sort-into", tmp_path / "file"))
     assert "could not be" in line and str(tmp_path / "file") in line

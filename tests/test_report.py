@@ -156,9 +156,9 @@ def test_the_report_in_a_browser(page, browser):
 # ---- Three classes, test photos, odd names; a model that is saved without training ---------------------
 
 
-@pytest.fixture
-def three(tmp_path) -> Path:
-    """Photos in ``data``, and part 1's model of them in ``weights``, whose predictions were made up: all tabby."""
+@pytest.fixture(scope="module")
+def made_once(tmp_path_factory) -> Path:
+    tmp_path = tmp_path_factory.mktemp("three")
     data, weights = tmp_path / "data", tmp_path / "weights"
     for split in ("train", "validation", "test"):
         draw(data / split, calico=2, tabby=2)
@@ -178,6 +178,12 @@ def three(tmp_path) -> Path:
     save_weights(small_convnet(3), path, info, digests=splits[0].digests, predictions=held_out)
     (weights / "small_convnet.csv").write_text("epoch,accuracy,loss,val_accuracy,val_loss\n1,0.25,0.7,0.3,0.9\n")
     return tmp_path
+
+
+@pytest.fixture
+def three(made_once, tmp_path) -> Path:
+    """Photos in ``data``, and part 1's model of them in ``weights``, whose predictions were made up: all tabby."""
+    return shutil.copytree(made_once, tmp_path, dirs_exist_ok=True)
 
 
 def test_the_report_of_three_classes_with_test_photos(three):

@@ -42,9 +42,11 @@ def main() -> None:
     # A photo that cannot be read, or would be overwritten, gets its sentence before the table
     path = next(iter(find_photos(args.photo).photos), args.photo) if args.photo else None
     if args.save:
+        if not path:
+            raise TutorialError(f"--save {args.save} needs a photo: name one, or a folder of photos.")
         from tutorial.plots import Prediction, check_picture_name, save_predictions
 
-        check_picture_name(args.save, [path] if path else [])
+        check_picture_name(args.save, [path])
     photo = open_photo(path) if path else None
 
     shown = []

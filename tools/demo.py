@@ -7,7 +7,6 @@ It runs on this computer alone: the server listens on 127.0.0.1, and the page lo
 Starlette and uvicorn: python -m pip install -r requirements-demo.txt
 """
 
-import base64
 import io
 import os
 import socket
@@ -20,11 +19,10 @@ from drawing.drawn_cat import cat_number
 from predict import TrainedModel
 from tools.compare import trained_models
 from tutorial.cli import TutorialError, echo, file_path, number_type, parser, run
-from tutorial.images import PhotoError, decode_photo, read_file
+from tutorial.images import PhotoError, data_url, decode_photo, read_file
 from tutorial.recipes import own_folders, pretrained_dir
 
 import numpy as np
-from PIL import Image
 
 PORT = 8800
 MAX_UPLOAD = 50_000_000  # bytes of a photo
@@ -150,13 +148,6 @@ fetch('classes').then(response => response.json()).then(text => { show('classes'
 """
 
 
-def data_url(picture: Image.Image) -> str:
-    """A picture as a JPEG that stands in the page."""
-    file = io.BytesIO()
-    picture.save(file, "JPEG", quality=90)
-    return f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}"
-
-
 def predict_photo(models: list[TrainedModel], content: bytes, name: str) -> dict:
     """What the page shows about a photo: predict.py's predictions of each model, and its heat map.
 
@@ -178,8 +169,10 @@ def predict_photo(models: list[TrainedModel], content: bytes, name: str) -> dict
         image = images[model.image_size]
         [(text, known)] = model.describe([image])
         regions = heat_map(model.network, model.info, image, known["class"])
-        found.append(known | {"text": text, "model": model.name, "heat_map": data_url(overlay(photo, regions))})
-    return {"name": name, "photo": data_url(photo), "models": found}
+        found.append(
+            known | {"text": text, "model": model.name, "heat_map": data_url(overlay(photo, regions), quality=90)}
+        )
+    return {"name": name, "photo": data_url(photo, quality=90), "models": found}
 
 
 def application(models: list[TrainedModel], example: tuple[bytes, str], port: int):  # noqa: ANN201  a starlette.Starlette

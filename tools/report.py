@@ -15,7 +15,6 @@ import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import date
-from functools import lru_cache
 from pathlib import Path
 
 from predict import TrainedModel
@@ -24,7 +23,7 @@ from tutorial.calibration import calibration_error, log_loss, reliability
 from tutorial.cli import ProgressBar, TutorialError, echo, escape, file_path, parser, project_path, run
 from tutorial.dataset import Photos, load_images
 from tutorial.files import atomic_write
-from tutorial.images import PhotoError, open_photo, read_photo
+from tutorial.images import PhotoError, data_url, open_photo, read_photo
 from tutorial.model_file import FILES, TRAINED_ON, ModelInfo, WeightsFile
 from tutorial.plots import draw_curves, draw_reliability, read_history
 from tutorial.recipes import DEFAULT, weights_dir
@@ -99,7 +98,6 @@ class Run:
     model: TrainedModel | None = None  # for heat maps
 
 
-@lru_cache(maxsize=1)  # all models are evaluated on the same photos
 def photos_of(data: Path) -> dict[str, Photos]:
     """The photos of a data folder by split, see :func:`tutorial.dataset.load_images`; their pixels are not needed."""
     return {photos.folder.name: photos for photos in load_images(data, SMALL) if photos}
@@ -144,15 +142,8 @@ def text(value: object) -> str:
     return html.escape(escape(value))
 
 
-def _img(content: bytes, kind: str, alt: str) -> str:
-    source = f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
-    return f'<img class="{kind[:3]}" src="{source}" alt="{text(alt)}">'
-
-
 def _photo(photo: Image.Image, alt: str) -> str:
-    file = io.BytesIO()
-    photo.save(file, "JPEG", quality=80)
-    return _img(file.getvalue(), "jpeg", alt)
+    return f'<img class="jpe" src="{data_url(photo, quality=80)}" alt="{text(alt)}">'
 
 
 def _chart(title: str, draw: Callable[[Axes], None], label: str, alt: str, caption: str) -> str:
@@ -161,7 +152,8 @@ def _chart(title: str, draw: Callable[[Axes], None], label: str, alt: str, capti
     draw(axis)
     axis.set_xlabel(label)
     figure.savefig(file, format="svg", transparent=True)
-    picture = _img(file.getvalue(), "svg+xml", alt)
+    source = f"data:image/svg+xml;base64,{base64.b64encode(file.getvalue()).decode()}"
+    picture = f'<img class="svg" src="{source}" alt="{text(alt)}">'
     return f"<figure><h3>{title}</h3>{picture}<figcaption>{caption}</figcaption></figure>"
 
 

@@ -10,10 +10,11 @@ from tutorial.cli import silent_libraries
 
 os.environ["KERAS_BACKEND"] = "tensorflow"  # the parts are written for it; both must be set before the import
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # faster; TensorFlow's default only with AVX-512
 
 # A step's large arrays are returned to the system at its end and requested again, page by page, at the next one. The C
 # library of Linux keeps them instead when told to: no mapping of its own for a large array (M_MMAP_MAX), no trimming
-# (M_TRIM_THRESHOLD), and one pool for all threads (M_ARENA_MAX). What this and the next two save: benchmarks/speed.md.
+# (M_TRIM_THRESHOLD), and one pool for all threads (M_ARENA_MAX). benchmarks/speed.md has what all this saves.
 if platform.libc_ver()[0] == "glibc":
     for parameter, value in ((-4, 0), (-1, 2**31 - 1), (-8, 1)):
         ctypes.CDLL(None).mallopt(parameter, value)

@@ -8,7 +8,6 @@ depend on the seed alone, see ``augmentation``.
 import argparse
 import json
 import time
-import zipfile
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -85,7 +84,7 @@ class Checkpoint(keras.callbacks.Callback):
                 metadata = json.loads(str(file["metadata"]))
                 state = [file[f"arr_{i}"] for i in range(len(file.files) - 1)]
             before, history, seconds = metadata["made_from"], metadata["history"], float(metadata["seconds"])
-        except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile):
+        except Exception:  # NumPy, zipfile and json raise errors of many kinds for damaged files
             echo(f"the checkpoint {self.path} is damaged: starting again")
             return
         different = []
@@ -115,7 +114,10 @@ class Checkpoint(keras.callbacks.Callback):
         if self.state:
             variables = _variables(model)
             if [value.shape for value in self.state] != [tuple(variable.shape) for variable in variables]:
-                raise TutorialError(f"{self.path} is from a run of another network: use --restart to discard it.")
+                raise TutorialError(
+                    f"{self.path} is from a run with cached activations, which this run lacks, or the reverse: make "
+                    "room for them and use the same device, or --restart to discard it."
+                )
             for variable, value in zip(variables, self.state, strict=True):
                 variable.assign(value)
             self.state = []

@@ -7,6 +7,7 @@ import math
 import os
 import shlex
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -131,7 +132,7 @@ def run(main: Callable[[], int | None], resumable: bool = False) -> int:
         return 2
     except (KeyboardInterrupt, Exception) as error:
         if interrupted or isinstance(error, KeyboardInterrupt):  # TensorFlow's C++ code can turn it into a TypeError
-            command = shlex.join(["python", *(word for word in sys.argv if word != "--restart")])
+            command = command_line("python", *(word for word in sys.argv if word != "--restart"))
             how = f"; the same command resumes: {command}" if resumable else "."
             print(f"\nstopped{escape(how)}", file=sys.stderr, flush=True)
             sys.stdout.flush()
@@ -149,6 +150,11 @@ def run(main: Callable[[], int | None], resumable: bool = False) -> int:
         for stream, error_handler in zip(streams, errors, strict=True):
             with suppress(OSError):
                 stream.reconfigure(errors=error_handler)
+
+
+def command_line(*words: str) -> str:
+    """A command as one types it in this system's shell."""
+    return subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)
 
 
 @contextmanager

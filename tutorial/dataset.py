@@ -7,7 +7,6 @@ and evaluated.
 import os
 import sys
 import unicodedata
-import warnings
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -126,10 +125,8 @@ def _is_visible(name: str) -> bool:
 
 def _kind(path: Path) -> str:
     """The kind of photo by a file's first bytes: a key of REMEDY, a format that is read, or "" for no photo."""
-    with suppress(Exception), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        with Image.open(path, formats=FORMATS) as image:
-            return image.format or ""
+    with suppress(Exception), Image.open(path, formats=FORMATS) as image:
+        return image.format or ""
     with suppress(OSError), open(path, "rb") as file:
         return unread_format(file.read(32))
     return ""

@@ -66,10 +66,10 @@ def predict(
     return np.concatenate(probabilities), np.concatenate(features)
 
 
-def predictor(model: keras.Model, preprocessing: str, flip: bool) -> Callable[[Photos], np.ndarray]:
-    """A function from photos to a probability for each class, for :func:`evaluate`; see :func:`predict`."""
+def predictor(model: keras.Model, flip: bool) -> Callable[[Photos], np.ndarray]:
+    """Part 1's function from photos to a probability for each class, for :func:`evaluate`; see :func:`predict`."""
     network = with_features(model)
-    return lambda photos: predict(network, photos.images, preprocessing, flip)[0]
+    return lambda photos: predict(network, photos.images, "rescale", flip)[0]
 
 
 def predict_data(model: keras.Model, data: Features) -> tuple[np.ndarray, np.ndarray]:

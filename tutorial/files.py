@@ -30,7 +30,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
     Raises:
         TutorialError: the folder cannot be made or written to, or the disk is full.
     """
-    temporary = path.with_name(f"{TEMPORARY}{PROCESS}-{token_hex(4)}-{path.name}")
+    temporary = path.with_name(f"{TEMPORARY}{PROCESS}-{token_hex(4)}-{path.name[-50:]}")  # names have a limit
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary

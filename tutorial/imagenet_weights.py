@@ -17,6 +17,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from functools import cached_property
+from io import BytesIO
 from pathlib import Path
 
 from tutorial.cli import TutorialError, escape, parser, project_path, run
@@ -74,12 +75,15 @@ def read_tensors(path: str | Path) -> list[np.ndarray]:
 
 def _write(path: Path, tensors: list[np.ndarray]) -> None:
     """Save in the layout of Keras's own file, so that Keras and other programs can read it too."""
-    with atomic_write(path) as temporary, h5py.File(temporary, "w") as file:
+    content = BytesIO()  # h5py can crash Python where it cannot write to a disk
+    with h5py.File(content, "w") as file:
         file.attrs["layer_names"] = np.array(LAYERS, "S")
         for layer, kernel, bias in zip(LAYERS, tensors[::2], tensors[1::2], strict=True):
             group = file.create_group(layer)
             group.attrs["weight_names"] = np.array([f"{layer}_W_1:0", f"{layer}_b_1:0"], "S")
             group[f"{layer}_W_1:0"], group[f"{layer}_b_1:0"] = kernel, bias
+    with atomic_write(path) as temporary:
+        temporary.write_bytes(content.getvalue())
 
 
 @contextlib.contextmanager

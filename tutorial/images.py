@@ -6,10 +6,12 @@ everywhere. What a file's name or metadata claims does not matter: its content d
 
 import hashlib
 import os
+import re
 import stat
 import sys
 import threading
 import warnings
+from base64 import b64encode
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -33,6 +35,7 @@ PREFETCH = 64  # photos that are decoded ahead
 LARGE = 20e6  # pixels of a photo that is decoded alone, so that memory stays small
 MAX_BYTES = 500_000_000  # of a photo's file
 MAX_PIXELS = 60e6  # of a photo with transparency or 16 bits, which takes 16 bytes a pixel; others: Pillow's 179 million
+SCAN = re.compile(rb"\xff\xda\0[\x08\x0a\x0c\x0e]")  # the header of a JPEG's scan, of one to four colors
 MAX_SCANS = 4e9  # pixels times passes over them in a progressive JPEG, five seconds; a camera's 50 million have 10
 READERS = min(8, (os.cpu_count() or 1) + 1)  # threads: Pillow decodes outside Python's lock
 
@@ -61,6 +64,8 @@ SRGB = ImageCms.createProfile("sRGB")
 LAB = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
 
 _alone = threading.Lock()
+
+warnings.filterwarnings("ignore", module=r"PIL\b")  # about odd EXIF and large photos, which are read all the same
 
 
 class PhotoError(TutorialError):
@@ -137,23 +142,21 @@ def decode_photo(content: bytes, path: str | Path, image_size: int | None = None
 
 
 def _decode(content: bytes, path: str | Path, image_size: int | None) -> Image.Image:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Pillow warns about odd EXIF and big photos, and reads them all the same
-        with Image.open(BytesIO(content), formats=FORMATS) as image, _decoding(image):
-            _go_to_full_size(image)
-            pixels = image.width * image.height
-            if pixels > MAX_PIXELS and (image.has_transparency_data or image.mode[0] in "IF"):
-                raise PhotoError(f"has too many pixels, more than {MAX_PIXELS / 1e6:.0f} million: {SMALLER}")
-            if image.format in ("JPEG", "MPO") and content.count(b"\xff\xda") * pixels > MAX_SCANS:
-                raise PhotoError(f"takes too long to decode: {SMALLER}")
-            orientation, profile = _orientation(image), image.info.get("icc_profile")
-            image.load()  # Image.verify() would pass a truncated JPEG
-            photo = _to_8_bits(image, content)
-            if orientation in ORIENTATIONS and image.format != "TIFF":  # Pillow turns TIFFs itself
-                photo = photo.transpose(ORIENTATIONS[orientation])
-            if image_size:
-                photo = photo.resize((image_size, image_size), RESAMPLING)
-            return _to_srgb(photo, profile, path)
+    with Image.open(BytesIO(content), formats=FORMATS) as image, _decoding(image):
+        _go_to_full_size(image)
+        pixels = image.width * image.height
+        if pixels > MAX_PIXELS and (image.has_transparency_data or image.mode[0] in "IF"):
+            raise PhotoError(f"has too many pixels, more than {MAX_PIXELS / 1e6:.0f} million: {SMALLER}")
+        if image.format in ("JPEG", "MPO") and len(SCAN.findall(content)) * pixels > MAX_SCANS:
+            raise PhotoError(f"takes too long to decode: {SMALLER}")
+        orientation, profile = _orientation(image), image.info.get("icc_profile")
+        image.load()  # Image.verify() would pass a truncated JPEG
+        photo = _to_8_bits(image, content)
+        if orientation in ORIENTATIONS and image.format != "TIFF":  # Pillow turns TIFFs itself
+            photo = photo.transpose(ORIENTATIONS[orientation])
+        if image_size:
+            photo = photo.resize((image_size, image_size), RESAMPLING)
+        return _to_srgb(photo, profile, path)
 
 
 def _without_metadata(content: bytes, keep: bool) -> bytes:
@@ -241,6 +244,8 @@ def _to_8_bits(image: Image.Image, content: bytes) -> Image.Image:
             raise PhotoError("has negative pixels: save it with 8 bits.")
         white = [1.0] if image.mode == "F" else [2.0**bits - 1] * (bits < 16) + [65535.0]
         top = next((level for level in white if levels.max() <= level), levels.max())
+        if isinstance(clear := image.info.get("transparency"), int):  # a PNG's transparent gray
+            levels[levels == clear] = top
         levels *= 255.0 / top
         np.clip(levels, 0, 255, out=levels).round(out=levels)
         image = Image.fromarray(np.uint8(255 - levels if inverted else levels))
@@ -334,11 +339,11 @@ def read_ahead(
             yield ahead.popleft().result()
 
 
-def read_many(
-    paths: Sequence[str | Path], image_size: int, read: Callable[[Any], bytes] = read_file
-) -> Iterator[np.ndarray | PhotoError]:
-    """For each path in turn, :func:`read_photo`'s pixels or, in their place, its error; see :func:`read_ahead`."""
-    return (image for image, _ in read_ahead(paths, image_size, read))
+def data_url(picture: Image.Image, quality: int) -> str:
+    """A picture as a JPEG that stands in a web page."""
+    file = BytesIO()
+    picture.save(file, "JPEG", quality=quality)
+    return f"data:image/jpeg;base64,{b64encode(file.getvalue()).decode()}"
 
 
 def rescale(images: np.ndarray | list[np.ndarray]) -> np.ndarray:

@@ -8,6 +8,7 @@ the metadata as JSON, so that damage is found before HDF5's library, which can c
 import json
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from functools import cached_property
 from hashlib import sha256
@@ -268,8 +269,10 @@ def _parse(path: Path, content: bytes) -> ModelInfo:
     needed = {one.name for one in fields(ModelInfo) if one.default is one.default_factory is MISSING}
     if not isinstance(values, dict) or not needed <= set(values) <= names:
         raise TutorialError(f"{path} was not saved by this version of the tutorial: train one with {command}.")
-    info = ModelInfo(**values)
-    if not _is_valid(info):
+    info, valid = ModelInfo(**values), False
+    with suppress(RecursionError):  # of settings that are nested too deep
+        valid = _is_valid(info)
+    if not valid:
         raise TutorialError(f"{path} has invalid metadata: train it again.")
     if info.model not in FILES or info.preprocessing not in PREPROCESSING:
         raise TutorialError(
@@ -307,7 +310,7 @@ def _is_valid(info: ModelInfo) -> bool:
 
 
 def best_weights() -> Path:
-    """The best model there is: your own before the tutorial's; fine-tuned, then bottleneck, then convnet."""
+    """Your part 3's model, or 2's or 1's, the improved recipe's before the original's; or else a pretrained one."""
     own, *recipes = own_folders()
     models = [name for name, _ in reversed(FILES.values())]
     folders = [weights_dir("improved"), *recipes, own]

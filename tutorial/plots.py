@@ -52,14 +52,17 @@ def read_history(path: Path) -> dict[str, list[float]]:
     """A part's history by name, from its CSV: one number for each epoch.
 
     Raises:
-        TutorialError: the file is missing.
+        TutorialError: the file is missing or damaged.
     """
+    command = FILES[path.stem][1]
     if not path.exists():
-        command = FILES[path.stem][1]
         raise TutorialError(f"there is no {path}: run {command} first, or name its folder with --weights-dir.")
-    with open(path, newline="") as file:
-        rows = list(csv.DictReader(file))
-    return {name: [float(row[name]) for row in rows] for name in rows[0]}
+    try:
+        with open(path, newline="") as file:
+            rows = list(csv.DictReader(file))
+        return {name: [float(row[name]) for row in rows] for name in rows[0]}
+    except (ValueError, IndexError, TypeError):
+        raise TutorialError(f"{path} is not as the part has written it: run {command} again.") from None
 
 
 def save_history_plot(history: dict[str, list[float]], title: str, path: Path) -> None:
@@ -82,7 +85,7 @@ def draw_curves(axis: Axes, history: dict[str, list[float]], what: str) -> None:
     axis.plot(epochs, history[what], marker=mark, clip_on=False, color=TRAIN_COLOR, label="train")
     validation = history[f"val_{what}"]
     axis.plot(epochs, validation, "--", marker=mark, clip_on=False, color=VALIDATION_COLOR, label="validation")
-    axis.xaxis.set_major_locator(MaxNLocator("auto", integer=True, min_n_ticks=1))
+    axis.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10], integer=True, min_n_ticks=1))
     axis.grid(alpha=0.3)
     if what == "accuracy":
         axis.set_ylim(top=1)

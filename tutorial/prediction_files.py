@@ -12,7 +12,7 @@ from typing import Any
 
 from tutorial.cli import ProgressBar, TutorialError, escape
 from tutorial.files import atomic_write
-from tutorial.images import INFERENCE_BATCH, PhotoError, read_file, read_many
+from tutorial.images import INFERENCE_BATCH, SUFFIXES, PhotoError, read_ahead, read_file
 
 NOT_SURE = "not-sure"  # folder of the photos whose class is not sure, or that are out of distribution
 COLUMNS = ["photo", "class", "probability", "sure", "out_of_distribution", "error"]
@@ -35,7 +35,7 @@ def predict_photos(
     progress = ProgressBar("predicting", len(photos))
     for start in range(0, len(photos), 4 * INFERENCE_BATCH):
         batch = photos[start : start + 4 * INFERENCE_BATCH]
-        images = list(read_many(batch, model.image_size, read))
+        images = [image for image, _ in read_ahead(batch, model.image_size, read)]
         good = [image for image in images if not isinstance(image, PhotoError)]
         described = iter(model.describe(good) if good else ())
         for photo, image in zip(batch, images, strict=True):
@@ -71,10 +71,14 @@ def prediction_table(path: Path, class_names: list[str]) -> Iterator[Callable[[P
     is interrupted, the file has the rows so far.
 
     Raises:
-        TutorialError: the file cannot be written.
+        TutorialError: the file cannot be written, or has the name of a photo: ``--csv a.jpg b.jpg`` is a slip.
     """
+    if path.suffix.lower() in SUFFIXES:
+        raise TutorialError(f"{path} is the name of a photo and not of a table: use --csv table.csv.")
     stopped = None
-    with atomic_write(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+    with atomic_write(path) as temporary, open(temporary, "w", newline="", encoding="utf-8-sig") as file:
+        if path.exists():  # a folder, or open in a spreadsheet: found now and not after all predictions
+            open(path, "rb+").close()
         writer = csv.DictWriter(file, table_columns(class_names))
         writer.writeheader()
 

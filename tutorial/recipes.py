@@ -3,7 +3,6 @@
 import argparse
 import ast
 import math
-import shlex
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -11,7 +10,16 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from tutorial.cli import TutorialError, file_path, number_type, parser, positive_int, project_path, seed_number
+from tutorial.cli import (
+    TutorialError,
+    command_line,
+    file_path,
+    number_type,
+    parser,
+    positive_int,
+    project_path,
+    seed_number,
+)
 
 Recipes = dict[str, dict[str, Any]]
 DEFAULT = "original"
@@ -156,4 +164,4 @@ def same_flags(args: argparse.Namespace) -> str:
         ("--recipe", args.recipe, DEFAULT),
         ("--weights-dir", args.weights_dir, weights_dir(args.recipe)),
     ]
-    return "".join(f" {flag} {shlex.quote(str(value))}" for flag, value, default in given if value != default)
+    return "".join(f" {command_line(flag, str(value))}" for flag, value, default in given if value != default)

@@ -9,7 +9,7 @@ layers = keras.layers
 def use_winograd(base: keras.Model) -> keras.Model:
     """Let VGG16's wide layers, where a network has them, compute their convolutions by Winograd's algorithm.
 
-    The same sums in less time (``benchmarks/peers.md``), equal up to float32 rounding. On a GPU cuDNN does it already.
+    The same sums in less time (``benchmarks/speed.md``), equal up to float32 rounding. On a GPU cuDNN does it already.
     """
     if not tf.config.list_physical_devices("GPU"):
         for layer in base.layers:

@@ -5,7 +5,6 @@ import hashlib
 import io
 import os
 import re
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -145,11 +144,9 @@ class Collection:
         if sha256 in self._digests:
             return "the same file as another"
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # about size; open_photo() refuses what is too large
-                with Image.open(io.BytesIO(content), formats=list(SUFFIXES)) as image:
-                    suffix = SUFFIXES.get(image.format or "", ".jpg")  # else it is MPO, a JPEG with two pictures
-                    path = self.folder / (photo.key + suffix)
+            with Image.open(io.BytesIO(content), formats=list(SUFFIXES)) as image:
+                suffix = SUFFIXES.get(image.format or "", ".jpg")  # else it is MPO, a JPEG with two pictures
+                path = self.folder / (photo.key + suffix)
         except Exception:  # each of Pillow's decoders raises errors of its own for broken data
             return "not a photo"
         try:

@@ -3,9 +3,7 @@
 A click marks a photo; "Save prune.csv" downloads the table with the marks in it.
 """
 
-import base64
 import html
-import io
 import json
 import re
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +13,7 @@ from pathlib import Path
 from photo_tools.pruned import MOVE, REMOVE
 from tutorial.cli import ProgressBar, escape
 from tutorial.files import atomic_write
-from tutorial.images import READERS, PhotoError, open_photo
+from tutorial.images import READERS, PhotoError, data_url, open_photo
 
 from PIL import Image
 
@@ -39,9 +37,7 @@ def _thumbnail(path: Path) -> str:
     except PhotoError:
         return ""
     photo.thumbnail((THUMBNAIL, THUMBNAIL), Image.Resampling.BILINEAR)
-    buffer = io.BytesIO()
-    photo.save(buffer, "JPEG", quality=75)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
+    return data_url(photo, quality=75)
 
 
 def _text(value: object) -> str:

@@ -35,7 +35,7 @@ def near_pairs(fingerprints: np.ndarray, near: int = NEAR) -> np.ndarray:
     Multi-index hashing (M. Norouzi et al., Fast Exact Search in Hamming Space with Multi-Index Hashing, 2014): the 128
     bits are eight bands of 16, and two fingerprints that differ in at most ``near`` bits differ in at most an eighth of
     that in one of the bands. So each band is a table, looked up by every value that is so near, and only what is found
-    there is compared in full. No pair is missed, and 100,000 photos take half a minute.
+    there is compared in full. No pair is missed (time: ``benchmarks/growth.md``).
 
     Args:
         fingerprints: uint64, (n, 2, 2), from :func:`fingerprint`.

@@ -7,8 +7,6 @@ DIR/train/<class>/, DIR/validation/<class>/, DIR/test/<class>/     what the part
 
 import csv
 import hashlib
-import os
-import shlex
 import unicodedata
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +15,7 @@ from pathlib import Path
 
 from photo_tools import require_package
 from photo_tools.duplicates import fingerprint
-from tutorial.cli import ProgressBar, TutorialError, echo
+from tutorial.cli import ProgressBar, TutorialError, command_line, echo
 from tutorial.dataset import class_folders, find_photos
 from tutorial.images import READERS, PhotoError, decode_photo, read_file
 
@@ -127,4 +125,4 @@ def write_csv(path: Path, columns: list[str], rows: Sequence[Mapping[str, object
 
 def next_command(script: str, data: Path, *more: str) -> str:
     """The next command for this folder, ready to paste."""
-    return " ".join(["python", script, "--data", shlex.quote(os.fspath(data)), *more])
+    return command_line("python", script, "--data", str(data), *more)
