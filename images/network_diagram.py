@@ -104,7 +104,7 @@ def _draw_part(
         _write(axis, middle, words, word, color=edge, weight="bold")
     cached = EDGE + PHOTO + BLOCK * (len(blocks) - trained) if trained else end - GAP / 2
     axis.plot([cached] * 2, [y - 32, y + 32], color=INK, linewidth=1.2, linestyle=(0, (4, 3)))
-    _write(axis, cached, words, "cached", weight="bold")
+    _write(axis, cached, y - 42, "cached", weight="bold")
     fill, edge, word = TRAINED
     box(end, TOP, LINE * len(top.layers) + 12, fill, edge)
     _write(axis, end + TOP / 2, y - LINE * (len(top.layers) - 1) / 2, *map(_in_words, top.layers))
