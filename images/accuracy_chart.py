@@ -107,7 +107,7 @@ def accuracy_figure(sets: list[PhotoSet], titles: dict[str, str]) -> plt.Figure:
                 fontsize=FONT,
                 color=INK,
             )
-        counts = f"{photos.counts['train']:,} training and {photos.counts['validation']} validation photos"
+        counts = f"{photos.counts['train']:,} training, {photos.counts['validation']} validation photos"
         axis.set_title(f"{' / '.join(photos.classes)}\n{counts}")
         axis.set_xlabel("validation accuracy")
         axis.set_xlim(0.5, 1)

@@ -49,7 +49,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 # Commands are forked from a process that has loaded Keras, which takes longer than most of them.
 FORKING = multiprocessing.get_context("forkserver" if os.name == "posix" else "spawn")
 FORKING.set_forkserver_preload(["tutorial.backend", "matplotlib.pyplot", "h5py"])
-AT_START = ("PYTHON", "KERAS", "MPL")  # how variables begin that are read when Python, Keras or matplotlib starts
+AT_START = ("PYTHON", "KERAS", "MPL", "TF_")  # how variables begin that are read when Python or a package starts
 SMALL_PHOTOS = 88  # pixels, for VGG16: 5 x 5 before block 5's pooling, which drops a row and a column, as at 150
 
 

@@ -1,5 +1,6 @@
 """Several GPUs, as far as they can be tested without one: two logical CPU devices that share every batch."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -29,6 +30,7 @@ del sys.argv[0]
 runpy.run_path(sys.argv[0], run_name="__main__")
 """
 ON_TWO = ["-c", DRIVER]
+AS_GPUS = {"TF_ENABLE_ONEDNN_OPTS": "0"}  # oneDNN, which GPUs do not use, refuses a share of no photos
 USED = "2 of 2 GPUs are used, with equal shares of each batch of 4 photos"
 # Without dropout: each device draws the random numbers of its own share, so they differ from those of one device.
 COMMON = ["--batch-size", 4, "--epochs", 2, "--set", "dropout=0.0"]
@@ -44,7 +46,7 @@ def data(tmp_path_factory) -> Path:
 
 
 def train(part: int, data: Path, weights: Path, *flags: object, two: bool = False) -> str:
-    done = run(*ON_TWO * two, *part_command(part, data, weights, *flags))
+    done = run(*ON_TWO * two, *part_command(part, data, weights, *flags), env=AS_GPUS)
     assert done.returncode == 0, done.stderr
     assert (USED in done.stdout) == two
     return done.stdout
@@ -97,7 +99,8 @@ def test_a_run_on_two_devices_that_was_killed_ends_with_the_same_bits(data, tmp_
     train(1, tmp_path / "data", whole, *flags, two=True)
     command = part_command(1, tmp_path / "data", cut, *flags)
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    process = subprocess.Popen([sys.executable, *ON_TWO, *command], cwd=PROJECT, text=True, **pipes)
+    env = {**os.environ, **AS_GPUS}
+    process = subprocess.Popen([sys.executable, *ON_TWO, *command], cwd=PROJECT, env=env, text=True, **pipes)
     wait_for(process, epochs_done(cut, MODELS[0], 1))
     process.kill()
     process.communicate()

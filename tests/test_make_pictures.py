@@ -348,7 +348,7 @@ def test_the_chart_shows_every_score_where_it_is(writing):
     make_pictures.save_page(figure, Path("comparison.png"))
     check_readable(writing)
     texts = writing.texts()
-    title = "calico / tabby\n12 training and 5 validation photos"
+    title = "calico / tabby\n12 training, 5 validation photos"
     assert {"0.654", "0.812", "1.000", "0.667", "0.717", "0.5", title} <= set(texts)
     assert not {"0.111", "0.222", "0.333"} & set(texts)
     assert {"published (calico / tabby: other photos)", "original recipe", "improved recipe"} <= set(texts)
