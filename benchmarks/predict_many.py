@@ -1,4 +1,4 @@
-"""Photos a second of tools/predict_many.py on this with 1 and 2 workers, beside predict.py.
+"""Photos a second of tools/predict_many.py on this machine, with 1 and 2 workers, beside predict.py.
 
     python benchmarks/predict_many.py                       the small convnet, 2 rounds of 480 photos
     python benchmarks/predict_many.py --model fine_tuned_vgg16 --photos 64 --rounds 1

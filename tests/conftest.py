@@ -54,9 +54,13 @@ SMALL_PHOTOS = 88  # pixels, for VGG16: 5 x 5 before block 5's pooling, which dr
 
 
 def run(
-    *command: object, env: dict[str, str] | None = None, memory: int | None = None, folder: Path = PROJECT
+    *command: object,
+    env: dict[str, str] | None = None,
+    memory: int | None = None,
+    folder: Path = PROJECT,
+    timeout: float = 300,
 ) -> subprocess.CompletedProcess:
-    """Run ``python command...`` in a folder, as from the shell; with at most ``memory`` bytes of data.
+    """Run ``python command...`` in a folder, as from the shell; with at most ``memory`` bytes of data and for at most ``timeout`` seconds.
 
     It is a process of its own; a new Python, too, where a flag of Python's or a variable of AT_START is in the test.
     """
@@ -71,7 +75,7 @@ def run(
             capture_output=True,
             text=True,
             encoding="utf-8",
-            timeout=300,
+            timeout=timeout,
             check=False,
         )
     with TemporaryDirectory() as temporary:
@@ -81,10 +85,10 @@ def run(
         arguments = (words, folder, [str(file) for file in output], memory, env)
         process = FORKING.Process(target=become, args=arguments)
         process.start()
-        process.join(300)
+        process.join(timeout)
         if process.is_alive():
             process.kill()
-            raise subprocess.TimeoutExpired(words, 300)
+            raise subprocess.TimeoutExpired(words, timeout)
         texts = [file.read_text(encoding="utf-8") for file in output]
         return subprocess.CompletedProcess(words, process.exitcode, *texts)
 

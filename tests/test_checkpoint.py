@@ -238,6 +238,10 @@ def test_a_checkpoint_belongs_to_its_photos_and_to_part_2s_model(tmp_path):
     model.compile(loss="binary_crossentropy", optimizer="sgd", metrics=["accuracy"])
     model.fit(features(1), validation_data=features(2), verbose=0, callbacks=[checkpoint(1, 2, 3)])
     assert checkpoint(1, 2, 3).epochs_done == 1
+    kept = (tmp_path / "a.checkpoint.npz").read_bytes()
+    (tmp_path / "a.checkpoint.npz").write_bytes(kept[: len(kept) // 2])
+    assert checkpoint(1, 2, 3).epochs_done == 0  # cut off
+    (tmp_path / "a.checkpoint.npz").write_bytes(kept)
     others = {"training photos": (9, 2, 3), "validation photos": (1, 9, 3), "part 2's model": (1, 2, 9)}
     for name, values in others.items():
         with pytest.raises(TutorialError, match=rf"from a run with different {name}\. Use the same"):

@@ -289,7 +289,8 @@ def command(site: Site, data: Path, source: str | None, *flags: object) -> dict:
 
 def collect(site: Site, data: Path, source: str | None, *flags: object) -> subprocess.CompletedProcess:
     settings = command(site, data, source, *flags)
-    return run(*settings["args"][1:], env=dict.fromkeys(set(os.environ) - set(settings["env"]), ""))
+    unset = dict.fromkeys(set(os.environ) - set(settings["env"]), "")
+    return run(*settings["args"][1:], env=unset, timeout=60)
 
 
 def rows(data: Path, table: str = "attribution") -> list[dict[str, str]]:
