@@ -60,7 +60,7 @@ def run(
     folder: Path = PROJECT,
     timeout: float = 300,
 ) -> subprocess.CompletedProcess:
-    """Run ``python command...`` in a folder, as from the shell; with at most ``memory`` bytes of data and for at most ``timeout`` seconds.
+    """Run ``python command...`` in a folder, as from the shell, with at most ``memory`` bytes, for ``timeout`` seconds.
 
     It is a process of its own; a new Python, too, where a flag of Python's or a variable of AT_START is in the test.
     """
