@@ -115,6 +115,7 @@ lint: .venv/.installed-dev
 
 clean:
 	find weights -path weights/pretrained -prune -o -type d -name activations -prune -exec rm -rf {} +
-	test ! -d data/drawn || find data/drawn -type f \( -name '[ct]a*[0-9].jpg' -o -name .complete \) -delete
+	test ! -d data/drawn || find data/drawn -type f -name '*.jpg' -exec grep -qa 'drawn by data/draw_cats.py' {} \; -delete
+	rm -f data/drawn/.complete
 	test ! -d data/drawn || find data/drawn -type d -empty -delete
 	@echo "trained models and interrupted runs are still in weights/: remove what you do not need"

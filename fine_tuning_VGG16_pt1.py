@@ -19,12 +19,13 @@ from tutorial.checkpoint import Checkpoint
 from tutorial.cli import echo, run
 from tutorial.dataset import load_images
 from tutorial.devices import replicas
-from tutorial.evaluation import evaluate, predictor, save_model
+from tutorial.evaluation import evaluate, predict_data, save_model
 from tutorial.recipes import same_flags
-from tutorial.training import accuracy, adamw, class_weights, start, training_callbacks
+from tutorial.training import TrainingProgress, accuracy, class_weights, start
 
 import keras
 from keras import layers
+from keras.optimizers import Adam, RMSprop, schedules
 
 IMAGE_SIZE = 150  # photos are resized to 150 x 150
 RECIPES = {  # what a recipe does not name is off; --set changes any value, e.g. --set augmentation.zoom_range=0.3
@@ -35,8 +36,7 @@ RECIPES = {  # what a recipe does not name is off; --set changes any value, e.g.
     ),
     "improved": dict(
         network="batchnorm_convnet", epochs=100, batch_size=32, dropout=0.3,
-        optimizer="adamw", learning_rate=0.001, cosine_decay=True, weight_decay=0.1,  # decay after one epoch of warm-up
-        ema_momentum=0.99, class_weights=True,  # validate and save a moving average of the weights
+        optimizer="adam", learning_rate=0.001, cosine_decay=True, class_weights=True,  # decay to 0 in the last epoch
         augmentation=dict(  # rotation in degrees, shear in radians, the others are fractions
             shear_range=0.2, zoom_range=0.2, horizontal_flip=True, rotation_range=15.0, shift_range=0.1,
             brightness=0.15, contrast=0.2, random_erasing=0.3, mixup_alpha=0.4,
@@ -87,8 +87,7 @@ NETWORKS = {"small_convnet": small_convnet, "batchnorm_convnet": batchnorm_convn
 
 def main() -> None:
     """Train, evaluate and save the convnet."""
-    # args: the flags; s: the settings of the recipe
-    args, s = start(__doc__, RECIPES, several_gpus=True)
+    args, s = start(__doc__, RECIPES, several_gpus=True)  # the flags, and the settings of the recipe
 
     # Data: newly augmented images in every epoch for training, unchanged ones for validation; pixels in 0..1
     train, validation, test = load_images(args.data, IMAGE_SIZE, args.weights_dir)
@@ -99,9 +98,10 @@ def main() -> None:
     # Network
     num_classes = len(train.class_names)
     model = NETWORKS[s.network](num_classes, s.dropout)
+    rate = schedules.CosineDecay(s.learning_rate, s.epochs * len(train_data)) if s.cosine_decay else s.learning_rate
     model.compile(
         loss="binary_crossentropy" if num_classes == 2 else "categorical_crossentropy",
-        optimizer=adamw(s, train_data) if s.optimizer == "adamw" else keras.optimizers.RMSprop(s.learning_rate),
+        optimizer=Adam(rate) if s.optimizer == "adam" else RMSprop(rate),
         metrics=[accuracy],  # as Keras's "accuracy", also for labels that mixup has blended
     )
     echo(f"{s.network}: {model.count_params():,} parameters")
@@ -113,11 +113,13 @@ def main() -> None:
         train_data, validation_data=validation_data,
         epochs=s.epochs, initial_epoch=checkpoint.restore(model, train_data),
         class_weight=class_weights(train) if s.class_weights else None,
-        callbacks=[*training_callbacks(s.ema_momentum), checkpoint], shuffle=False, verbose=2,  # train_data shuffles
+        callbacks=[TrainingProgress(), checkpoint], shuffle=False, verbose=2,  # train_data shuffles
     )  # fmt: skip
 
     # Evaluate; save the weights and everything else that predict.py needs in one file
-    results = evaluate(predictor(model, s.flip_tta), validation, test, s.calibration)
+    results = evaluate(
+        lambda photos: predict_data(model, Images(photos, s.batch_size), s.flip_tta)[0], validation, test, s.calibration
+    )
     save_model(weights_file, model, args, s, train, results, checkpoint)
     if args.report:
         write_report(args.weights_dir, args.data)

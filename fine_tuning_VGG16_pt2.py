@@ -25,7 +25,7 @@ from tutorial.disk_array import DiskArray, blocks
 from tutorial.evaluation import evaluate, save_model
 from tutorial.imagenet_weights import imagenet_weights
 from tutorial.recipes import same_flags
-from tutorial.training import class_weights, start, training_callbacks
+from tutorial.training import TrainingProgress, class_weights, start
 
 import keras
 import numpy as np
@@ -67,8 +67,7 @@ def top_model(feature_shape: tuple[int, ...], num_classes: int, dropout: float =
 
 def main() -> None:
     """Compute the bottleneck features; train, evaluate and save the top model."""
-    # args: the flags; s: the settings of the recipe
-    args, s = start(__doc__, RECIPES)
+    args, s = start(__doc__, RECIPES)  # the flags, and the settings of the recipe
     train, validation, test = load_images(args.data, s.image_size, args.weights_dir)
 
     # VGG16 without its classifier, as trained on ImageNet
@@ -104,7 +103,7 @@ def main() -> None:
         train_data, validation_data=validation_data,
         epochs=s.epochs, initial_epoch=checkpoint.restore(top, train_data),
         class_weight=class_weights(train) if s.class_weights else None,
-        callbacks=[*training_callbacks(), checkpoint], shuffle=False, verbose=2,  # train_data shuffles
+        callbacks=[TrainingProgress(), checkpoint], shuffle=False, verbose=2,  # train_data shuffles
     )  # fmt: skip
 
     # Evaluate; save the weights and everything else that predict.py needs in one file

@@ -23,7 +23,7 @@ from tutorial.evaluation import evaluate, predict_data, save_model
 from tutorial.imagenet_weights import imagenet_weights
 from tutorial.model_file import WeightsFile
 from tutorial.recipes import same_flags
-from tutorial.training import class_weights, start, training_callbacks
+from tutorial.training import TrainingProgress, class_weights, start
 
 import keras
 import numpy as np
@@ -110,7 +110,7 @@ def main() -> None:
         train_data, validation_data=validation_data,
         epochs=s.epochs, initial_epoch=checkpoint.restore(trained_layers, train_data),
         class_weight=class_weights(train) if s.class_weights else None,
-        callbacks=[*training_callbacks(), checkpoint], shuffle=False, verbose=2,  # train_data shuffles
+        callbacks=[TrainingProgress(), checkpoint], shuffle=False, verbose=2,  # train_data shuffles
     )  # fmt: skip
 
     # Evaluate; save the weights and everything else that predict.py needs in one file

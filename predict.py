@@ -67,7 +67,7 @@ class TrainedModel:
         self.threshold = self.info.rejection_threshold if threshold is None else threshold
         photos = sum(self.info.photos.get("train", {}).values())
         self.name = f"{path}, {self.info.model} for {' or '.join(self.info.class_names)}, trained on {photos:,} photos"
-        self.name += "; pretrained, used until you train a model" if path.parent == pretrained_dir() else ""
+        self.name += "; it came with the tutorial" if path.parent == pretrained_dir() else ""
 
     @cached_property
     def network(self):  # noqa: ANN201  a keras.Model

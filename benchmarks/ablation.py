@@ -21,7 +21,7 @@ from report import linked_photos, preamble, spread, write_section
 from tutorial.cli import PROJECT, file_path, parser, positive_int, project_path, run, seed_number
 from tutorial.dataset import class_folders, find_photos
 from tutorial.images import open_photo
-from tutorial.model_file import FILES, read_info
+from tutorial.model_file import FILES, WeightsFile
 
 from PIL import Image
 
@@ -40,7 +40,8 @@ CHANGES: dict[str, dict[int, dict[str, Row]]] = {  # of each recipe and part: wh
         | {
             "the original recipe's augmentation": ([*PLAIN, "augmentation.random_erasing=0"], ""),
             "no mixup": (["augmentation.mixup_alpha=0"], ""),
-            "no weight decay": (["weight_decay=0"], ""),
+            "a constant learning rate": (["cosine_decay=False"], ""),
+            "the photos as they are, without their flips": (["flip_tta=False"], ""),
         },
         2: WHOLE
         | {
@@ -130,7 +131,7 @@ def trained(data: Path, folder: Path, recipe: str, part: int, seed: int, changes
 
 def row(title: str, weights: list[Path]) -> str:
     """A line of the table: mean and range over the seeds."""
-    found, best = [read_info(path) for path in weights], []
+    found, best = [WeightsFile(path).info for path in weights], []
     for path in weights:
         with open(path.with_suffix(".csv"), newline="") as file:
             best.append(max(float(one["val_accuracy"]) for one in csv.DictReader(file)))

@@ -15,7 +15,7 @@ from report import preamble, write_section
 from tutorial.cli import file_path, parser, project_path, run
 from tutorial.dataset import find_photos
 from tutorial.images import RESAMPLING, PhotoError, read_ahead
-from tutorial.model_file import read_info
+from tutorial.model_file import WeightsFile
 
 import numpy as np
 from PIL import Image
@@ -67,14 +67,14 @@ def main() -> None:
         for kind, pictures in (kinds | generated(info.image_size)).items():
             flagged = np.mean(model.predict(pictures)[1])
             rows.setdefault(f"{kind} ({len(pictures)})", []).append(f"{flagged:.1%}")
-    models = [read_info(path).model for path in args.weights]
+    models = [WeightsFile(path).info.model for path in args.weights]
     lines = [
         *preamble(),
         f"| flagged | {' | '.join(models)} |",
         f"|---|{'---|' * len(models)}",
         *(f"| {kind} | {' | '.join(cells)} |" for kind, cells in rows.items()),
     ]
-    write_section(TABLE, HEADING, " and ".join(read_info(args.weights[0]).class_names), lines)
+    write_section(TABLE, HEADING, " and ".join(WeightsFile(args.weights[0]).info.class_names), lines)
 
 
 if __name__ == "__main__":

@@ -50,10 +50,10 @@ def spread(values: list[float], form: str) -> str:
 def write_section(table: Path, heading: str, title: str, lines: list[str]) -> None:
     """Write the section ``title`` of a Markdown file, in place of the old one; print it."""
     written = "\n".join([f"## {title}", "", *lines]) + "\n"
-    old = table.read_text() if table.exists() else ""
+    old = table.read_text(encoding="utf-8") if table.exists() else ""
     others = [f"## {part.strip()}\n" for part in old.split("\n## ")[1:] if not part.startswith(f"{title}\n")]
     with atomic_write(table) as temporary:
-        temporary.write_text("\n".join([heading, *sorted([*others, written])]))
+        temporary.write_text("\n".join([heading, *sorted([*others, written])]), encoding="utf-8")
     print(written)
 
 

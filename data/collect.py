@@ -16,6 +16,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from itertools import chain
 from pathlib import Path
 
+from photo_tools import INSTALL
 from photo_tools.collection import Collection, FoundPhoto
 from photo_tools.photo_folders import next_command
 from tutorial.cli import ProgressBar, TutorialError, echo, file_path, parser, positive_int, project_path, run
@@ -25,8 +26,7 @@ try:
     from photo_tools.download import LONGEST_WAIT, Downloader, RefusedError, UnavailableError, check_url
     from photo_tools.search_apis import FLICKR_URL, OPENVERSE_URL, Flickr, Openverse, in_turn
 except ModuleNotFoundError as missing:
-    install = 'run "make data-tools", or "python -m pip install -r requirements-data.txt"'
-    print(f"error: collecting photos needs the package {missing.name}: {install}.", file=sys.stderr)
+    print(f"error: collecting photos needs the package {missing.name}: {INSTALL}.", file=sys.stderr)
     sys.exit(2)
 
 COUNT = 1500  # photos of the class: 1,000 for training, 300 for validation, and some that prune.py moves out

@@ -34,7 +34,7 @@ from page import FONT, WIDTH, check_suffix, plt, save_page, save_picture
 from tutorial.cli import PROJECT, TutorialError, echo, escape, file_path, parser, positive_int, project_path, run
 from tutorial.imagenet_weights import SourceError, file_in_wheel
 from tutorial.images import RESAMPLING, open_photo, read_photo
-from tutorial.model_file import FILES, ModelInfo, read_info
+from tutorial.model_file import FILES, ModelInfo, WeightsFile
 from tutorial.plots import VALIDATION_COLOR, Prediction, draw_curves, read_history, save_predictions
 from tutorial.recipes import DEFAULT, weights_dir
 
@@ -137,7 +137,7 @@ def curves(args: argparse.Namespace) -> None:
         column[1].set_xlabel("epoch")
     for axis, what in zip(axes[:, 0], ("accuracy", "loss"), strict=True):
         axis.set_ylabel(what)
-    info = read_info(folder / next(iter(FILES.values()))[0])
+    info = WeightsFile(folder / next(iter(FILES.values()))[0]).info
     counts = {split: sum(ones.values()) for split, ones in info.photos.items()}
     title = f"{' / '.join(info.class_names)}, {counts['train']} training and {counts['validation']} validation photos"
     figure.suptitle(f"{title}, {info.recipe} recipe", fontsize=FONT + 1)

@@ -10,7 +10,7 @@ from folds import link_folds, split_folds
 from tools.report import Predictions
 from tutorial.cli import TutorialError
 from tutorial.dataset import find_photos
-from tutorial.model_file import FILES, read_info
+from tutorial.model_file import FILES, WeightsFile
 
 import numpy as np
 import pytest
@@ -164,7 +164,7 @@ def test_models_that_exist_are_not_trained_again(trained, runs, tmp_path, monkey
     assert rows[0][:6] == ["model", "recipe", "seeds", "epochs", "validation accuracy", "balanced accuracy"]
     assert "test accuracy" not in rows[0] and [row[0] for row in rows[1:]] == list(FILES)
     for row, (name, _) in zip(rows[1:], FILES.values(), strict=True):
-        info = read_info(trained.weights / name)
+        info = WeightsFile(trained.weights / name).info
         assert row[1:4] == ["original", "0", str(info.settings["epochs"])]
         assert float(row[4]) == pytest.approx(info.scores["val_accuracy"], abs=6e-4)
         assert float(row[7]) == pytest.approx(info.scores["val_loss"], abs=2e-3)  # part 3 validates in float16

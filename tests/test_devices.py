@@ -67,12 +67,12 @@ def compare(part: int, data: Path, weights: Path, *flags: object) -> list[str]:
     return printed
 
 
-# The improved recipe takes smaller steps here: AdamW's first ones have the full length whatever the gradient's, so that
+# The improved recipe takes smaller steps here: Adam's first ones have the full length whatever the gradient's, so that
 # its sign, where it is all but zero, is a matter of rounding.
 @pytest.mark.slow
 @pytest.mark.parametrize("flags", [[], ["--recipe", "improved", "--set", "learning_rate=0.0001"]])
 def test_part_1_on_two_devices_is_part_1_on_one(data, tmp_path, flags):
-    """With batch normalization over both devices' photos, class weights and a moving average of the weights, too."""
+    """With batch normalization over both devices' photos and class weights, too."""
     compare(1, data, tmp_path, *COMMON, *flags)
 
 
@@ -91,7 +91,7 @@ def test_part_3_on_two_devices_is_part_3_on_one(data, tmp_path):
 
 @pytest.mark.slow
 def test_a_run_on_two_devices_that_was_killed_ends_with_the_same_bits(data, tmp_path, sentence):
-    """With dropout, batch normalization and moving averages; 17 photos, so that the last batch is filled up."""
+    """With dropout and batch normalization; 17 photos, so that the last batch is filled up."""
     draw(tmp_path / "data" / "train", calico=8, tabby=9)
     shutil.copytree(data / "validation", tmp_path / "data" / "validation")
     whole, cut = tmp_path / "whole", tmp_path / "cut"

@@ -9,7 +9,7 @@ from conftest import MODELS, edited, run, run_part
 from tutorial import hdf5
 from tutorial.backend import keras
 from tutorial.cli import TutorialError, escape
-from tutorial.model_file import FILES, read_info
+from tutorial.model_file import FILES, WeightsFile
 
 import h5py
 import numpy as np
@@ -165,7 +165,7 @@ def test_invalid_metadata_is_refused(trained, tmp_path, change):
     with edited(path) as (info, _):
         info.update(change)
     with pytest.raises(TutorialError, match="has invalid metadata") as refused:
-        read_info(path)
+        WeightsFile(path)
     assert str(refused.value).isprintable()
 
 

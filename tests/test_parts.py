@@ -8,7 +8,7 @@ from conftest import EPOCHS, MODELS, PROJECT, SMALL_PHOTOS, draw, history, run
 from report import tensors
 from tutorial.files import TEMPORARY
 from tutorial.imagenet_weights import LAYERS, imagenet_weights, read_tensors
-from tutorial.model_file import FILES, read_info
+from tutorial.model_file import FILES, WeightsFile
 
 import numpy as np
 import pytest
@@ -67,7 +67,7 @@ def test_a_third_recipe_is_one_more_block(tmp_path):
     assert done.returncode == 0, done.stderr
     for model, recipe in zip(MODELS, recipes, strict=True):
         weights = tmp_path / "weights" / f"{model}.weights.h5"
-        info = read_info(weights)
+        info = WeightsFile(weights).info
         settings = json.loads(json.dumps(recipe))
         assert info.recipe == "third" and all(info.settings[name] == settings[name] for name in settings
                                               if name != "augmentation")  # fmt: skip
@@ -131,7 +131,7 @@ def test_part_3_changes_block_5_and_nothing_before_it(trained):
 
 def test_the_saved_files_explain_themselves(trained):
     for model, epochs in zip(MODELS, EPOCHS, strict=True):
-        info = read_info(trained.weights / FILES[model][0])
+        info = WeightsFile(trained.weights / FILES[model][0]).info
         assert (info.model, info.class_names) == (model, ["calico", "tabby"])
         assert info.image_size == (150 if model == "small_convnet" else SMALL_PHOTOS)
         assert info.photos == {"train": {"calico": 7, "tabby": 12}, "validation": {"calico": 12, "tabby": 5}}

@@ -9,6 +9,8 @@ import sys
 from contextlib import suppress
 
 from conftest import PROJECT, draw, in_terminal, part_command, run, run_part, without_escapes
+from draw_cats import DRAWN
+from drawing.drawn_cat import cat_number
 from tutorial.files import TEMPORARY
 
 import pytest
@@ -217,18 +219,23 @@ def test_no_name_is_run_by_make_or_its_shell(tmp_path, name):
     assert not list(tmp_path.rglob("PWNED"))
 
 
-def test_the_first_photo_of_a_folder_and_not_the_first_file(trained, tmp_path):
-    """What make gives to compare.py."""
+def test_the_first_photo_and_the_models_that_can_be_used(trained, tmp_path):
+    """What make gives to compare.py, where there is a weights file of an earlier version, too."""
     draw(tmp_path / "validation", calico=1)
     folder = tmp_path / "validation" / "calico"
     (folder / "0_LICENSE.txt").write_text("MIT")
     (folder / "Thumbs.db").write_bytes(b"x")
+    (folder / "0.jpg").write_text("<html>not found</html>")  # the parts leave it out, too
     odd = (folder / "calico0.jpg").rename(folder / "a $(touch PWNED) cat.jpg")
     weights, picture = tmp_path / "weights", tmp_path / "picture.png"
     weights.mkdir()
     shutil.copy(trained.weights / "small_convnet.weights.h5", weights)
+    (weights / "fine_tuned_vgg16.weights.h5").write_bytes(b"\x89HDF")
     done = run("tools/compare.py", tmp_path / "validation", "--weights-dir", weights, "--save", picture)
-    assert done.returncode == 0 and str(odd) in done.stdout.splitlines()[0], done.stderr
+    assert done.returncode == 0, done.stderr
+    left_out, header = done.stdout.splitlines()[:2]
+    assert left_out.startswith(f"left out: {weights / 'fine_tuned_vgg16.weights.h5'} was not saved by this version")
+    assert header.endswith(str(odd))
     assert picture.stat().st_size > 10_000
 
 
@@ -237,11 +244,12 @@ def test_the_first_photo_of_a_folder_and_not_the_first_file(trained, tmp_path):
 def test_clean_removes_only_what_is_computed_again(tmp_path):
     shutil.copy(PROJECT / "Makefile", tmp_path)
     kept = ["weights/fine_tuned_vgg16.weights.h5", "weights/improved/small_convnet.checkpoint.npz", "weights/.lock",
-            "weights/pretrained/a.h5", "data/train/calico/1.jpg", "data/drawn/train/calico/mine.jpg"]  # fmt: skip
+            "weights/pretrained/a.h5", "data/train/calico/1.jpg", "data/drawn/train/calico/calico7.jpg"]  # fmt: skip
     gone = ["weights/activations/a.npy", "weights/improved/activations/b.npy", "data/drawn/train/tabby/tabby12.jpg"]
     for name in (*kept, *gone):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
+    cat_number(0, "train", "tabby", 12).save(tmp_path / gone[-1], comment=DRAWN)
     for _ in range(2):
         done = subprocess.run(["make", "clean"], cwd=tmp_path, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr

@@ -2,19 +2,19 @@
 
 import json
 import re
+import sys
 from pathlib import Path
-from types import SimpleNamespace
 
+import fine_tuning_VGG16_pt1
 from conftest import history, paint, run, run_part
 from predict import load_network
-from tutorial.augmentation import Features
 from tutorial.backend import keras
 from tutorial.dataset import Photos, load_images
 from tutorial.evaluation import evaluate
 from tutorial.imagenet_weights import LAYERS, imagenet_weights, read_tensors
 from tutorial.images import read_photo
-from tutorial.model_file import FILES, WeightsFile, read_info
-from tutorial.training import accuracy, adamw, class_weights
+from tutorial.model_file import FILES, WeightsFile
+from tutorial.training import accuracy, class_weights
 
 import numpy as np
 import pytest
@@ -38,7 +38,7 @@ def improved(tmp_path_factory):
 def test_weights_files_hold_how_they_were_made(improved):
     _, weights, _ = improved
     for model, (name, _) in FILES.items():
-        info = read_info(weights / name)
+        info = WeightsFile(weights / name).info
         assert info.class_names == sorted(NAMES) and info.recipe == "improved"
         assert info.settings.get("flip_tta", False) == (model == "small_convnet")
         assert info.photos["test"] == {"<persian>": 1, "cornish": 1, "devon": 2}
@@ -76,7 +76,7 @@ def test_predict_is_the_calibrated_probability(improved, model):
     """Through plain Keras, the convnet's averaged over the photo and its flip, calibrated by hand."""
     data, folder, printed = improved
     weights = folder / FILES[model][0]
-    info, plain = read_info(weights), plain_network(model, weights)
+    info, plain = WeightsFile(weights).info, plain_network(model, weights)
     done = run("predict.py", data / "test", "--weights", weights, "--json", "--threshold", "0.5")
     assert done.returncode == 0, done.stderr
     losses, right = [], []
@@ -157,12 +157,12 @@ def test_the_accuracy_of_blended_photos_is_that_of_the_larger_share():
     assert np.ravel(three).tolist() == [1, 0]
 
 
-def test_the_learning_rate_has_one_epoch_of_warm_up_and_cosine_decay():
-    s = SimpleNamespace(learning_rate=0.01, weight_decay=0.1, ema_momentum=0.99, cosine_decay=True, epochs=5)
-    data = Features(np.zeros((95, 1)), Photos(None, ("a", "b"), [], np.zeros(95, np.float32)), 10)
-    rates = [float(adamw(s, data)._learning_rate(step)) for step in range(51)]
-    assert rates[0] == 0 and rates[5] == pytest.approx(0.005) and rates[10] == pytest.approx(0.01)
-    assert rates[30] == pytest.approx(0.005) and rates[50] == pytest.approx(0, abs=1e-9)
-    assert max(rates) == rates[10]
-    s.cosine_decay = False
-    assert float(adamw(s, data).learning_rate) == pytest.approx(0.01)
+def test_part_1s_learning_rate_decays_to_zero_in_the_last_step(improved, tmp_path, monkeypatch):
+    compiled = []
+    monkeypatch.setattr(keras.Model, "fit", lambda model, *_, **__: compiled.append(model) or sys.exit())
+    flags = ["--recipe", "improved", "--epochs", "4", "--batch-size", "4"]  # 9 photos: 3 steps in an epoch
+    monkeypatch.setattr(sys, "argv", ["pt1", "--data", str(improved[0]), "--weights-dir", str(tmp_path), *flags])
+    with pytest.raises(SystemExit):
+        fine_tuning_VGG16_pt1.main()
+    rates = [float(compiled[0].optimizer._learning_rate(step)) for step in (0, 6, 12)]
+    assert rates == pytest.approx([0.001, 0.0005, 0])

@@ -6,28 +6,45 @@ python tools/compare.py folder --save picture.png      for the first photo in a 
 """
 
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from predict import TrainedModel
 from tutorial.cli import TutorialError, echo, file_path, parser, run
 from tutorial.dataset import find_photos
-from tutorial.images import open_photo, read_photo
+from tutorial.images import PhotoError, open_photo, read_photo
 from tutorial.model_file import FILES
 from tutorial.recipes import DEFAULT, own_folders, weights_dir
+
+from PIL import Image
 
 ROW = "{:20}  {:8}  {:>6}  {:>11}  {:>7}  {:>10}  {:>6}  {:>7}  {}"
 
 
-def trained_models(folders: list[Path]) -> list[Path]:
-    """The weights files in the folders, in the order of the parts.
+def trained_models(folders: list[Path]) -> list[TrainedModel]:
+    """The models in the folders, in the order of the parts; weights files that cannot be used are named and left out.
 
     Raises:
         TutorialError: there is none.
     """
-    found = [path for folder in folders for name, _ in FILES.values() if (path := folder / name).exists()]
+    found, error = [], TutorialError(f"there is no trained model in {folders[0]}: run the parts first.")
+    for path in [path for folder in folders for name, _ in FILES.values() if (path := folder / name).exists()]:
+        try:
+            found.append(TrainedModel(path))
+        except TutorialError as unusable:
+            error = unusable
+            echo(f"left out: {error}")
     if not found:
-        raise TutorialError(f"there is no trained model in {folders[0]}: run the parts first.")
+        raise error
     return found
+
+
+def first_photo(place: Path) -> tuple[Path, Image.Image]:
+    """A photo, or the first one in a folder that can be read. Raises PhotoError if there is none."""
+    for path in find_photos(place).photos:
+        with suppress(PhotoError):
+            return path, open_photo(path)
+    return place, open_photo(place)
 
 
 def main() -> None:
@@ -40,19 +57,17 @@ def main() -> None:
     args = p.parse_args()
     found = trained_models([args.weights_dir] if args.weights_dir else own_folders())
     # A photo that cannot be read, or would be overwritten, gets its sentence before the table
-    path = next(iter(find_photos(args.photo).photos), args.photo) if args.photo else None
+    path, photo = first_photo(args.photo) if args.photo else (None, None)
     if args.save:
         if not path:
             raise TutorialError(f"--save {args.save} needs a photo: name one, or a folder of photos.")
         from tutorial.plots import Prediction, check_picture_name, save_predictions
 
         check_picture_name(args.save, [path])
-    photo = open_photo(path) if path else None
 
     shown = []
     echo(ROW.format("model", "recipe", "epochs", "photos", "train", "validation", "test", "minutes", path or ""))
-    for weights in found:
-        model = TrainedModel(weights)
+    for model in found:
         info = model.info
         counts = " + ".join(str(sum(info.photos.get(split, {}).values())) for split in ("train", "validation"))
         scores = [info.scores.get(f"{split}accuracy") for split in ("", "val_", "test_")]

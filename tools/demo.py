@@ -159,7 +159,8 @@ def predict_photo(models: list[TrainedModel], content: bytes, name: str) -> dict
     Raises:
         PhotoError: it is not a photo, see :func:`tutorial.images.decode_photo`.
     """
-    from tutorial.gradcam import heat_map, overlay
+    from tutorial.gradcam import heat_map
+    from tutorial.plots import overlay
 
     photo = decode_photo(content, name)
     photo.thumbnail((SHOWN, SHOWN))
@@ -238,18 +239,17 @@ def main() -> None:
     import uvicorn
 
     try:
-        paths = trained_models([args.weights_dir] if args.weights_dir else own_folders())
+        models = trained_models([args.weights_dir] if args.weights_dir else own_folders())
     except TutorialError:
         if args.weights_dir:
             raise
-        paths = trained_models([pretrained_dir()])
+        models = trained_models([pretrained_dir()])
     if args.example:
         example = read_file(args.example), args.example.name
     else:
         file = io.BytesIO()
         cat_number(0, "validation", "tabby", 1).save(file, "JPEG", quality=90)
         example = file.getvalue(), "drawn tabby.jpg"
-    models = [TrainedModel(path) for path in paths]
     for model in models:
         echo(f"loading {model.name}")
         assert model.network

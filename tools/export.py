@@ -82,18 +82,6 @@ def _round(x: tf.Tensor) -> tf.Tensor:
     return tf.clip_by_value(tf.floor(x + 0.5), 0.0, 255.0)
 
 
-class Preprocess(layers.Layer):
-    """The preprocessing with which the model was trained: a key of ``images.PREPROCESSING``."""
-
-    def __init__(self, name: str) -> None:
-        super().__init__()
-        zero, one = PREPROCESSING[name](np.float32([[0, 0, 0], [1, 1, 1]]))  # it is linear, channel by channel
-        self.scale, self.offset, self.reverse = one - zero, zero, name == "caffe"
-
-    def call(self, images: tf.Tensor) -> tf.Tensor:  # noqa: D102
-        return (images[..., ::-1] if self.reverse else images) * self.scale + self.offset
-
-
 def serving_model(file: WeightsFile) -> keras.Model:
     """The model of a weights file with all that predict.py does around it.
 
@@ -105,7 +93,11 @@ def serving_model(file: WeightsFile) -> keras.Model:
     """
     info, network = file.info, load_network(file)
     photos = keras.Input((None, None, 3), dtype="uint8", name="photos")
-    images = Preprocess(info.preprocessing)(Resize(info.image_size)(photos))
+    images = Resize(info.image_size)(photos)
+    if info.preprocessing == "caffe":
+        images = images[..., ::-1]
+    zero, one = PREPROCESSING[info.preprocessing](np.float32([[0, 0, 0], [1, 1, 1]]))  # linear, channel by channel
+    images = layers.Rescaling(one - zero, zero)(images)
     outputs = network(images)
     if info.settings.get("flip_tta"):
         outputs = (outputs + network(images[:, :, ::-1])) / 2

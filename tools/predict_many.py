@@ -12,10 +12,13 @@ import csv
 import io
 import logging
 import os
+import posixpath
+import shutil
 import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
+from functools import lru_cache
 from hashlib import sha256
 from itertools import islice, zip_longest
 from pathlib import Path
@@ -24,8 +27,8 @@ from tempfile import TemporaryDirectory
 from predict import TrainedModel
 from tutorial.cli import ProgressBar, TutorialError, echo, file_path, parser, positive_int, run
 from tutorial.dataset import expand_folders
-from tutorial.files import lock
-from tutorial.images import SUFFIXES
+from tutorial.files import atomic_write, lock
+from tutorial.images import MAX_BYTES, SUFFIXES, PhotoError, read_file
 from tutorial.model_file import best_weights
 from tutorial.prediction_files import predict_photos, prediction_table, table_columns, table_row
 
@@ -33,11 +36,10 @@ os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # nothing is reported to Ray's make
 os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # it takes a worker's arguments in memory for an error
 os.environ.setdefault("RAY_raylet_start_wait_time_s", "120")  # its 30 s are too few on a busy machine
 try:
-    from tutorial.storage import fs, locate, read_anywhere, save_anywhere
-
     import pyarrow as pa
     import pyarrow.parquet as pq
     import ray.data
+    from pyarrow import fs
 except ImportError:
     print("error: Ray is missing: python -m pip install -r requirements-scale.txt", file=sys.stderr)
     sys.exit(2)
@@ -46,6 +48,63 @@ LIST = "_photos.parquet"  # in the output folder; programs that read the folder 
 SCHEMA = pa.schema({"photo": pa.binary()})  # of the list: not all paths are Unicode
 TYPES = {"photo": pa.string(), "class": pa.string(), "sure": pa.bool_(), "out_of_distribution": pa.bool_(),
          "error": pa.string()}  # of a part's columns; the others are float64  # fmt: skip
+
+
+# ---- Files by path or by URL, such as s3://bucket/photo.jpg, as Ray Data reads them: by PyArrow -----
+
+
+@lru_cache
+def _bucket(url: str) -> tuple[fs.FileSystem, str]:
+    """The file system of a URL without a path, and where it is there; a connection stays open."""
+    return fs.FileSystem.from_uri(url)
+
+
+def locate(name: str) -> tuple[fs.FileSystem, str]:
+    """The file system of a path or URL, and the path there. Raises TutorialError if the URL leads nowhere."""
+    scheme, found, rest = name.partition("://")
+    if not found:
+        return fs.LocalFileSystem(), os.path.abspath(name)
+    bucket, _, path = rest.partition("/")
+    try:
+        filesystem, base = _bucket(f"{scheme}://{bucket}/")
+    except (pa.ArrowException, OSError, ImportError, ValueError) as error:
+        raise TutorialError(f"{name} cannot be reached ({error}): check the address and your credentials.") from None
+    return filesystem, posixpath.join(base, path)
+
+
+def read_anywhere(name: str) -> bytes:
+    """The bytes of a file that may be a photo, by its path or URL. Raises PhotoError, see ``images.read_file``."""
+    if "://" not in name:
+        return read_file(name)
+    try:
+        filesystem, path = locate(name)
+        with filesystem.open_input_file(path) as file:
+            if file.size() > MAX_BYTES:
+                raise PhotoError(f"{name} has {file.size() / 1e6:,.0f} MB, more than any photo: remove it.")
+            return file.read()
+    except FileNotFoundError:
+        raise PhotoError(f"{name} does not exist.") from None
+    except OSError as error:
+        raise PhotoError(f"{name} cannot be read ({error}).") from None
+    except TutorialError as error:  # of locate
+        raise PhotoError(str(error)) from None
+
+
+def save_anywhere(made: Path, name: str) -> None:
+    """Copy a file to a path or URL, whole or not at all. Raises TutorialError if it cannot be written."""
+    filesystem, path = locate(name)
+    if isinstance(filesystem, fs.LocalFileSystem):
+        with atomic_write(Path(path)) as temporary:
+            shutil.copyfile(made, temporary)
+        return
+    try:
+        with filesystem.open_output_stream(path) as file:  # object storage shows a file when it is complete
+            file.write(made.read_bytes())
+    except OSError as error:
+        raise TutorialError(f"{name} could not be written ({error}).") from None
+
+
+# ---- The list of photos ---------------------------------------------------------------------------
 
 
 def find_photos(source: str) -> Iterator[str]:
@@ -70,6 +129,14 @@ def find_photos(source: str) -> Iterator[str]:
         yield from (source.rstrip("/") + one for one in below if Path(one).suffix.lower() in SUFFIXES)
     else:
         yield from (os.path.abspath(one) for one in expand_folders([Path(source)]) if one != Path(source))
+
+
+def place(text: str) -> str:
+    """An argparse type: a URL, or a path, whose ~ is the home folder."""
+    return text if "://" in text else str(file_path(text))
+
+
+place.__name__ = file_path.__name__
 
 
 def list_photos(source: str, output: str, model: str, kind: str, size: int) -> pq.ParquetFile:
@@ -98,6 +165,9 @@ def list_photos(source: str, output: str, model: str, kind: str, size: int) -> p
         if number is None or photos.read_row_group(number)["photo"].to_pylist() != part:
             raise TutorialError(f"{output} is of other photos than are now in {source}: name another --output.")
     return photos
+
+
+# ---- Predictions ------------------------------------------------------------------------------------
 
 
 class Predictor:
@@ -188,8 +258,10 @@ def predict_parts(model: TrainedModel, output: str, kind: str, parts: int, worke
 def main() -> None:
     """Predict what is missing."""
     p = parser(__doc__)
-    p.add_argument("source", metavar="PHOTOS", help='a folder, a CSV with a column "photo", or a URL of object storage')
-    p.add_argument("--output", required=True, metavar="DIR", help="a folder or URL to which all machines can write")
+    text = 'a folder, a CSV with a column "photo", or a URL of object storage'
+    p.add_argument("source", type=place, metavar="PHOTOS", help=text)
+    text = "a folder or URL to which all machines can write"
+    p.add_argument("--output", type=place, required=True, metavar="DIR", help=text)
     p.add_argument("--format", choices=["parquet", "csv"], default="parquet", help="of the parts (default: parquet)")
     p.add_argument("--part-size", type=positive_int, default=1000, metavar="N", help="photos in a part (default: 1000)")
     p.add_argument("--weights", type=file_path, metavar="FILE", help="weights file (default: the best there is)")

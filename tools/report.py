@@ -25,7 +25,7 @@ from tutorial.dataset import Photos, load_images
 from tutorial.files import atomic_write
 from tutorial.images import PhotoError, data_url, open_photo, read_photo
 from tutorial.model_file import FILES, TRAINED_ON, ModelInfo, WeightsFile
-from tutorial.plots import draw_curves, draw_reliability, read_history
+from tutorial.plots import draw_curves, draw_reliability, overlay, read_history
 from tutorial.recipes import DEFAULT, weights_dir
 
 import numpy as np
@@ -208,7 +208,7 @@ def _confusion(runs: list[Run], together: str) -> str:
 
 def _heat_map(model: TrainedModel, path: Path, named: str, photo: Image.Image) -> Image.Image:
     """A photo under Grad-CAM's heat map for a class."""
-    from tutorial.gradcam import heat_map, overlay  # TensorFlow takes seconds to load
+    from tutorial.gradcam import heat_map  # only now: TensorFlow takes seconds to load
 
     return overlay(photo, heat_map(model.network, model.info, read_photo(path, model.image_size), named))
 
@@ -304,9 +304,8 @@ def write_report(folder: Path, data: Path) -> None:
     Raises:
         TutorialError: there is no model, or none that was trained on the photos in the data folder.
     """
-    models = [TrainedModel(path) for path in trained_models([folder])]
     runs, others, photos = [], [], photos_of(data)
-    for model in models:
+    for model in trained_models([folder]):
         try:
             found = saved_predictions(model.file, photos)
             runs.append(Run(model.info.settings.get("seed", 0), model.path, data, model.info, found, model))

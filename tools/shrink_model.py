@@ -23,14 +23,16 @@ def shrink(path: Path, folder: Path) -> Path:
         folder: is made where it is missing.
 
     Raises:
-        TutorialError: the file is missing, damaged, of part 2 or shrunk already, or the folder cannot be written to.
+        TutorialError: the file is missing, damaged, of part 2 or shrunk already; or the folder has a model that is not
+            shrunk, or cannot be written to.
     """
     file = WeightsFile(path)
     info = file.info
     if info.half_precision or info.model == "bottleneck_fc_model":
         raise TutorialError(f"{path} cannot be shrunk further: copy it instead.")
-    if folder.resolve() == path.parent.resolve():
-        raise TutorialError(f"{path} would be overwritten: name another folder than {folder}.")
+    target = folder / FILES[info.model][0]
+    if target.exists() and not WeightsFile(target).info.half_precision:
+        raise TutorialError(f"{target} would be overwritten: name another folder than {folder}.")
     model = load_network(file)
 
     from tutorial.vgg16 import with_features, without_frozen_blocks  # only now: TensorFlow takes seconds to load
@@ -38,7 +40,6 @@ def shrink(path: Path, folder: Path) -> Path:
     detector = file.detector(with_features(model).outputs[1].shape[1])
     if info.model == "fine_tuned_vgg16":
         model = without_frozen_blocks(model)
-    target = folder / FILES[info.model][0]
     save_weights(model, target, replace(info, half_precision=True), detector)
     return target
 

@@ -23,7 +23,8 @@ if ours and signal.getsignal(signal.SIGINT) == signal.default_int_handler:
 if any(importlib.util.find_spec(name) is None for name in ("numpy", "PIL", "h5py")):
     print(
         "error: this Python does not have the packages of requirements.txt: activate the virtual environment "
-        '(". .venv/bin/activate", on Windows ".venv\\Scripts\\activate"), or make it first with "make setup".',
+        '(". .venv/bin/activate", on Windows ".venv\\Scripts\\activate"), or install '
+        'them first with "make setup" or "python -m pip install -r requirements.txt".',
         file=sys.stderr,
     )
     sys.exit(2)

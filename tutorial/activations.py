@@ -22,7 +22,7 @@ from tutorial.backend import keras, tf
 from tutorial.cli import ProgressBar, duration, echo
 from tutorial.dataset import Photos
 from tutorial.devices import one_device
-from tutorial.disk_array import DiskArray
+from tutorial.disk_array import DiskArray, blocks
 from tutorial.files import atomic_write, has_room
 from tutorial.images import INFERENCE_BATCH
 from tutorial.vgg16 import use_winograd
@@ -30,8 +30,8 @@ from tutorial.vgg16 import use_winograd
 import numpy as np
 
 CHECKSUM = 32  # bytes of SHA-256 at a cache's end
-PORTION = 2**20  # bytes that are read at a time to compute it
-Batch = Callable[[np.ndarray], np.ndarray]  # from rows, int (b,), to images, float32 (b, size, size, 3), preprocessed
+READ_SIZE = 2**20  # bytes that are read at a time to compute it
+MakeImages = Callable[[np.ndarray], np.ndarray]  # from rows, int (b,), to preprocessed images, float32 (b, h, w, 3)
 
 
 class Cache:
@@ -46,7 +46,9 @@ class Cache:
         dtype: of the numbers in the file.
     """
 
-    def __init__(self, network: keras.Model, images: Batch, count: int, path: Path, key: tuple, dtype: str) -> None:
+    def __init__(
+        self, network: keras.Model, images: MakeImages, count: int, path: Path, key: tuple, dtype: str
+    ) -> None:
         self.network, self.images, self.count, self.dtype = network, images, count, np.dtype(dtype)
         self.shape = (count, *network.output_shape[1:])
         suffix = sha256(repr((key, self.shape, dtype)).encode()).hexdigest()[:16]
@@ -72,7 +74,7 @@ class Cache:
         try:
             with open(self.path, "rb") as file:
                 digest, left = sha256(file.read(len(self.header))), self.bytes
-                while portion := file.read(min(left, PORTION)):
+                while portion := file.read(min(left, READ_SIZE)):
                     digest.update(portion)
                     left -= len(portion)
                 if digest.digest() == file.read(CHECKSUM + 1):
@@ -90,13 +92,12 @@ class Cache:
     def compute(self, description: str) -> Iterator[np.ndarray]:
         """Run all images through the network, in order; yields its outputs batch by batch, in the file's dtype."""
         progress = ProgressBar(description, self.count)
-        for first in range(0, self.count, INFERENCE_BATCH):
-            rows = np.arange(first, min(first + INFERENCE_BATCH, self.count))
+        for rows in blocks(np.arange(self.count), INFERENCE_BATCH):
             with one_device():
                 outputs = self.network.predict_on_batch(self.images(rows)).astype(self.dtype)
             assert np.isfinite(outputs).all()  # float16 ends at 65504, far beyond VGG16's activations
             yield outputs
-            progress.update(first + len(rows))
+            progress.update(rows[-1] + 1)
         progress.close()
 
     def save(self, description: str) -> DiskArray:
@@ -187,32 +188,24 @@ def cached_activations(
     if tf.config.list_physical_devices("GPU"):
         echo("a GPU is fast enough for new augmented copies in every epoch: cached_copies is not used")
         return None
-    sets = {"train": (train_data, copies), "validation": (validation_data, 1)}
-    caches: dict[str, list[Cache]] = {}
-    for split, (data, number) in sets.items():
-        caches[split] = []
-        for copy in range(number):
 
-            def batch(rows: np.ndarray, data: Images = data, copy: int = copy) -> np.ndarray:
-                return data.copies(rows, copy, int(rows[0]))
+    def cache(data: Images, split: str, copy: int) -> Cache:
+        key = (data.digest, data.preprocessing, getattr(data, "affine", ()), getattr(data, "color", ()), data.seed)
+        path = folder / f"block4_{split}_copy{copy + 1}"
+        return Cache(frozen, lambda rows: data.copies(rows, copy, int(rows[0])), len(data.labels), path, key, "<f2")
 
-            key = (data.digest, data.preprocessing, getattr(data, "affine", ()), getattr(data, "color", ()), data.seed)
-            path = folder / f"block4_{split}_copy{copy + 1}"
-            caches[split].append(Cache(frozen, batch, len(data.labels), path, key, "<f2"))
-    loaded = {cache: cache.load() for ones in caches.values() for cache in ones}
-    found = {cache: activations for cache, activations in loaded.items() if activations is not None}
-    missing = [cache for cache in loaded if cache not in found]
+    caches = [*(cache(train_data, "train", copy) for copy in range(copies)), cache(validation_data, "validation", 0)]
+    found = [one.load() for one in caches]
+    missing = [one for one, array in zip(caches, found, strict=True) if array is None]
     what = f"block 4's activations for {copies} augmented copies of each photo"
     otherwise = "training on new copies in every epoch, which is slower; a smaller --cached-copies needs less space"
-    if missing and not has_room(folder, sum(cache.bytes for cache in missing), what, otherwise):
+    if missing and not has_room(folder, sum(one.bytes for one in missing), what, otherwise):
         return None
-    for split, ones in caches.items():
-        for i, cache in enumerate(ones, 1):
-            if cache in missing:
-                what = f"block 4's activations of {split}" + f", copy {i} of {copies}" * (split == "train")
-                found[cache] = cache.save(what)
-    if len(missing) < copies + 1:
+    arrays = []
+    for i, (one, array) in enumerate(zip(caches, found, strict=True), 1):
+        split = f"train, copy {i} of {copies}" if i <= copies else "validation"
+        arrays.append(one.save(f"block 4's activations of {split}") if array is None else array)
+    if len(missing) < len(caches):
         echo(f"reusing block 4's activations in {folder} for the same photos and settings")
-    _remove_outdated(folder, "block4_", caches["train"] + caches["validation"])
-    of_train, of_validation = ([found[cache] for cache in ones] for ones in caches.values())
-    return CachedActivations(train_data, of_train), CachedActivations(validation_data, of_validation)
+    _remove_outdated(folder, "block4_", caches)
+    return CachedActivations(train_data, arrays[:-1]), CachedActivations(validation_data, arrays[-1:])

@@ -28,7 +28,7 @@ History = dict[str, list[float]]  # accuracy, loss, val_accuracy, val_loss: one 
 class Checkpoint(keras.callbacks.Callback):
     """Saves a run after every epoch, and restores what an interrupted run has saved.
 
-    It has to be the last of ``fit``'s callbacks: moving averages of the weights are swapped back before they are saved.
+    It comes after ``TrainingProgress``, which stops a run that has diverged before it is saved.
 
     Args:
         path: of the weights file that the run is to end with; the checkpoint is in the same folder.
@@ -128,15 +128,10 @@ class Checkpoint(keras.callbacks.Callback):
         """Keras calls this."""
         for name in ("accuracy", "loss", "val_accuracy", "val_loss"):
             self.history.setdefault(name, []).append(float(logs[name]))
-
-    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        """Keras calls this. The epoch before is saved only now, since moving averages have been swapped back now."""
-        if epoch:
-            self._save()
+        self._save()
 
     def on_train_end(self, logs: dict[str, float] | None = None) -> None:
         """Keras calls this."""
-        self._save()
         for prefix, split in (("", "train"), ("val_", "validation")):
             accuracy, loss = self.history[f"{prefix}accuracy"], self.history[f"{prefix}loss"]
             best, least = int(np.argmax(accuracy)), int(np.argmin(loss))

@@ -100,7 +100,7 @@ def find_photos(folder: Path) -> Found:
             elif not os.path.exists(path):
                 found.left_out.append((path, "broken links"))
             elif os.path.isfile(path):
-                kind = _kind(path)
+                kind = photo_kind(path)
                 if kind in REMEDY:
                     found.left_out.append((path, f"{kind} photos ({REMEDY[kind]})"))
                 else:
@@ -123,7 +123,7 @@ def _is_visible(name: str) -> bool:
     return not name.startswith(".") and name.lower() not in SYSTEM
 
 
-def _kind(path: Path) -> str:
+def photo_kind(path: Path) -> str:
     """The kind of photo by a file's first bytes: a key of REMEDY, a format that is read, or "" for no photo."""
     with suppress(Exception), Image.open(path, formats=FORMATS) as image:
         return image.format or ""
@@ -190,7 +190,8 @@ def _find_split(data: Path, split: str) -> Photos:
             echo(line)
             left_out.append(line)
         if not found.photos:
-            raise TutorialError(f"{path} has no photos in it: add some, at least one for each class.")
+            there = "only photos that cannot be used, see above" if found.left_out else "no photos in it"
+            raise TutorialError(f"{path} has {there}: add some, at least one for each class.")
         paths += found.photos
         labels += [float(label)] * len(found.photos)
         unusable += len(found.left_out)

@@ -1,7 +1,7 @@
 """Predictions of a trained network, and what a part does when training has ended: evaluate, then save."""
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,7 +21,7 @@ from tutorial.calibration import (
 from tutorial.checkpoint import Checkpoint
 from tutorial.cli import ProgressBar, duration, echo
 from tutorial.dataset import Photos
-from tutorial.disk_array import DiskArray
+from tutorial.disk_array import DiskArray, blocks
 from tutorial.images import INFERENCE_BATCH, PREPROCESSING
 from tutorial.model_file import ModelInfo, save_weights
 from tutorial.out_of_distribution import fit_detector
@@ -48,54 +48,47 @@ def predict(
     Returns:
         A probability for each class, float64 (n, classes), and the features, float32 (n, d), of the photos as they are.
     """
-    probabilities, features = [], []
-    progress = ProgressBar("predicting", len(images))
-    largest = max(layer.output.shape[1] for layer in network.layers if len(layer.output.shape) == 4)
+    size = network.inputs[0].shape[1]
     most = INFERENCE_BATCH * (4 if tf.config.list_physical_devices("GPU") else 1)
-    step = max(1, most * min(256, largest) ** 2 // largest**2)  # fewer large images at a time: memory
-    for start in range(0, len(images), step):
-        batch = PREPROCESSING[preprocessing](images[start : start + step])
+    step = max(1, most * min(256, size) ** 2 // size**2)  # fewer large images at a time: memory
+    batches = (PREPROCESSING[preprocessing](images[i : i + step]) for i in range(0, len(images), step))
+    return _predict(network, batches, len(images), flip)
+
+
+def predict_data(model: keras.Model, data: Features, flip: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    """Predictions, not calibrated, for what ``fit`` gets.
+
+    Args:
+        model: from photos to probabilities.
+        data: photos, or their cached activations; where they are augmented, as in the first epoch.
+        flip: see :func:`predict`.
+
+    Returns:
+        As :func:`predict`, of every photo in order.
+    """
+    data.set_epoch(0)
+    network, rows = with_features(model), np.arange(len(data.labels))
+    if isinstance(data, CachedActivations):
+        network = without_frozen_blocks(network)
+    batches = (data.inputs(some, int(some[0])) for some in blocks(rows, INFERENCE_BATCH))
+    return _predict(network, batches, len(rows), flip)
+
+
+def _predict(
+    network: keras.Model, batches: Iterable[np.ndarray], count: int, flip: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    probabilities, features = [], []
+    progress, done = ProgressBar("predicting", count), 0
+    for batch in batches:
         outputs, seen = network.predict_on_batch(batch)
         found = class_probabilities(outputs)
         if flip:
             found = (found + class_probabilities(network.predict_on_batch(batch[:, :, ::-1])[0])) / 2
         probabilities.append(found)
         features.append(seen)
-        progress.update(start + len(batch))
+        progress.update(done := done + len(batch))
     progress.close()
     return np.concatenate(probabilities), np.concatenate(features)
-
-
-def predictor(model: keras.Model, flip: bool) -> Callable[[Photos], np.ndarray]:
-    """Part 1's function from photos to a probability for each class, for :func:`evaluate`; see :func:`predict`."""
-    network = with_features(model)
-    return lambda photos: predict(network, photos.images, "rescale", flip)[0]
-
-
-def predict_data(model: keras.Model, data: Features) -> tuple[np.ndarray, np.ndarray]:
-    """Predictions, not calibrated, for what ``fit`` gets; with a progress bar.
-
-    Args:
-        model: from photos to probabilities.
-        data: photos, or their cached activations; where they are augmented, as in the first epoch.
-
-    Returns:
-        As :func:`predict`, of every photo in order.
-    """
-    data.set_epoch(0)
-    network, count = with_features(model), len(data.labels)
-    if isinstance(data, CachedActivations):
-        network = without_frozen_blocks(network)
-    progress, probabilities = ProgressBar("predicting", count), []
-    features = np.empty((count, network.outputs[1].shape[1]), np.float32)
-    for first in range(0, count, INFERENCE_BATCH):
-        rows = np.arange(first, min(first + INFERENCE_BATCH, count))
-        outputs, seen = network.predict_on_batch(data.inputs(rows, first))
-        probabilities.append(class_probabilities(outputs))
-        features[rows] = seen
-        progress.update(first + len(rows))
-    progress.close()
-    return np.concatenate(probabilities), features
 
 
 @dataclass

@@ -11,8 +11,6 @@ from tutorial.images import PREPROCESSING
 from tutorial.model_file import ModelInfo
 
 import numpy as np
-from matplotlib import colormaps
-from PIL import Image
 
 layers = keras.layers
 
@@ -71,9 +69,3 @@ def heat_map(network: keras.Model, info: ModelInfo, image: np.ndarray, class_nam
     images = PREPROCESSING[info.preprocessing]([image, image[:, ::-1]] if flip else [image])
     maps = grad_cam(keras.Model(network.inputs, network.outputs[0]), images, info.class_names.index(class_name))
     return (maps[0] + maps[1][:, ::-1]) / 2 if flip else maps[0]
-
-
-def overlay(photo: Image.Image, regions: np.ndarray) -> Image.Image:
-    """A photo, RGB, under a heat map of it, float (h, w) in 0..1, of any size."""
-    colors = Image.fromarray(np.uint8(255 * colormaps["plasma"](regions)[..., :3]))
-    return Image.blend(photo, colors.resize(photo.size, Image.Resampling.BILINEAR), 0.5)

@@ -9,7 +9,7 @@ import json
 import re
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import MISSING, asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from hashlib import sha256
 from importlib.metadata import version
@@ -248,28 +248,22 @@ def _numbers(digests: Sequence[bytes]) -> np.ndarray:
     return np.array([_number(digest) for digest in digests], np.uint64)
 
 
-def read_info(path: Path) -> ModelInfo:
-    """The metadata of a weights file; see :class:`WeightsFile`."""
-    return WeightsFile(path).info
-
-
 def _parse(path: Path, content: bytes) -> ModelInfo:
     """The metadata of a weights file of this content. Raises TutorialError, see :class:`WeightsFile`."""
     command = next((command for model, (_, command) in FILES.items() if path.name.startswith(model)), FIRST_COMMAND)
+    if path.parent == weights_dir("improved"):
+        command += " --recipe improved"
+    other = TutorialError(f"{path} was not saved by this version of the tutorial: train one with {command}.")
     if content.startswith(b"\x89HDF"):
-        raise TutorialError(f"{path} was not saved by this version of the tutorial: train one with {command}.")
+        raise other
     header = HEADER.match(content)
     if not header or header[1] != sha256(memoryview(content)[65:]).hexdigest().encode():
         raise TutorialError(f"{path} is not a weights file or is damaged: train one with {command}.")
     try:
-        values = json.loads(header[2])
-    except (ValueError, RecursionError):
-        values = None
-    names = {one.name for one in fields(ModelInfo)}
-    needed = {one.name for one in fields(ModelInfo) if one.default is one.default_factory is MISSING}
-    if not isinstance(values, dict) or not needed <= set(values) <= names:
-        raise TutorialError(f"{path} was not saved by this version of the tutorial: train one with {command}.")
-    info, valid = ModelInfo(**values), False
+        info = ModelInfo(**json.loads(header[2]))
+    except (TypeError, ValueError, RecursionError):  # other names, or no JSON
+        raise other from None
+    valid = False
     with suppress(RecursionError):  # of settings that are nested too deep
         valid = _is_valid(info)
     if not valid:

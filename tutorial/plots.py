@@ -10,6 +10,7 @@ from tutorial.files import atomic_write
 from tutorial.model_file import FILES
 
 import numpy as np
+from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.backend_bases import FigureCanvasBase
 from matplotlib.figure import Figure  # not pyplot, which opens windows, and in a notebook shows what it draws
@@ -134,6 +135,12 @@ class Prediction:
     heat_map: np.ndarray | None = None  # float (h, w) in 0..1 over the whole photo, from gradcam.heat_map
 
 
+def overlay(photo: Image.Image, regions: np.ndarray) -> Image.Image:
+    """A photo, RGB, under a heat map of it, float (h, w) in 0..1, of any size."""
+    colors = Image.fromarray(np.uint8(255 * colormaps["plasma"](regions)[..., :3]))
+    return Image.blend(photo, colors.resize(photo.size, Image.Resampling.BILINEAR), 0.5)
+
+
 def _shorten(text: str) -> str:
     text = escape(text)
     return text if len(text) <= 36 else text[:16] + "..." + text[-17:]
@@ -146,14 +153,15 @@ def save_predictions(predictions: list[Prediction], path: Path) -> None:
         predictions: the photos, for rows of up to four pictures.
         path: where to save; the format follows the suffix (PNG, JPEG, PDF, SVG, WebP ...).
     """
-    panels: list[tuple[Image.Image, str, str, np.ndarray | None]] = []
+    panels: list[tuple[Image.Image, str, str]] = []
     for one in predictions:
-        panels.append((one.photo, escape(one.text), _shorten(one.file_name), None))
+        panels.append((one.photo, escape(one.text), _shorten(one.file_name)))
         if one.heat_map is not None:
-            panels.append((one.photo, "", f"Grad-CAM heat map for {_shorten(one.class_name)}", one.heat_map))
+            seen = overlay(one.photo, one.heat_map)
+            panels.append((seen, "", f"Grad-CAM heat map for {_shorten(one.class_name)}"))
     columns = min(4, len(panels))
     rows = -(-len(panels) // columns)
-    lines = [above.replace("%), ", "%)\n").splitlines() for _, above, _, _ in panels]  # a line for each of two classes
+    lines = [above.replace("%), ", "%)\n").splitlines() for _, above, _ in panels]  # a line for each of two classes
     titles = ["\n".join("\n".join(textwrap.wrap(line, 28)) for line in above) for above in lines]
     high = 1 + max(title.count("\n") for title in titles)
     width, shape = max(3, 4 / columns), max(min(1, photo.height / photo.width) for photo, *_ in panels)
@@ -163,11 +171,8 @@ def save_predictions(predictions: list[Prediction], path: Path) -> None:
     axes = figure.subplots(rows, columns, squeeze=False)
     for axis in axes.flat:
         axis.axis("off")
-    for axis, (photo, _, below, heat_map), title in zip(axes.flat, panels, titles, strict=False):
-        drawn = axis.imshow(photo)
-        if heat_map is not None:  # the network gets the photo resized to a square, so the map is stretched back
-            extent = drawn.get_extent()
-            axis.imshow(heat_map, "plasma", vmin=0, vmax=1, alpha=0.5, extent=extent, interpolation="bilinear")
+    for axis, (photo, _, below), title in zip(axes.flat, panels, titles, strict=False):
+        axis.imshow(photo)
         axis.set_title(title, fontsize=13, parse_math=False)
         axis.text(0.5, -0.03, below, transform=axis.transAxes, ha="center", va="top", fontsize=9.5, parse_math=False)
     _save_figure(figure, path)

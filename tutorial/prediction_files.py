@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tutorial.cli import ProgressBar, TutorialError, escape
+from tutorial.dataset import photo_kind
 from tutorial.files import atomic_write
 from tutorial.images import INFERENCE_BATCH, SUFFIXES, PhotoError, read_ahead, read_file
 
@@ -73,8 +74,8 @@ def prediction_table(path: Path, class_names: list[str]) -> Iterator[Callable[[P
     Raises:
         TutorialError: the file cannot be written, or has the name of a photo: ``--csv a.jpg b.jpg`` is a slip.
     """
-    if path.suffix.lower() in SUFFIXES:
-        raise TutorialError(f"{path} is the name of a photo and not of a table: use --csv table.csv.")
+    if path.suffix.lower() in SUFFIXES or (path.is_file() and photo_kind(path)):
+        raise TutorialError(f"{path} is a photo, or named like one, and not a table: use --csv table.csv.")
     stopped = None
     with atomic_write(path) as temporary, open(temporary, "w", newline="", encoding="utf-8-sig") as file:
         if path.exists():  # a folder, or open in a spreadsheet: found now and not after all predictions

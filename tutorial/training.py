@@ -1,11 +1,10 @@
-"""What surrounds ``fit``: the start of a part, the optimizer, class weights, callbacks."""
+"""What surrounds ``fit``: the start of a part, class weights, the progress bar."""
 
 import argparse
 import math
 import os
 from types import SimpleNamespace
 
-from tutorial.augmentation import Features
 from tutorial.backend import keras, tf
 from tutorial.cli import ProgressBar, TutorialError, echo
 from tutorial.dataset import Photos
@@ -58,28 +57,6 @@ def class_weights(photos: Photos) -> dict[int, float]:
     return {label: sum(counts) / (len(counts) * count) for label, count in enumerate(counts)}
 
 
-def adamw(settings: SimpleNamespace, train_data: Features) -> keras.optimizers.Optimizer:
-    """AdamW with one epoch of linear warm-up, cosine decay of the learning rate, and a moving average of the weights.
-
-    I. Loshchilov & F. Hutter, SGDR (2017) and Decoupled Weight Decay Regularization (2019).
-
-    Args:
-        settings: ``learning_rate`` (the peak; constant without ``cosine_decay``), ``weight_decay``, ``ema_momentum``
-            (0 for no moving average) and ``epochs``.
-        train_data: the training data; its length is the number of steps in an epoch.
-    """
-    steps = len(train_data)
-    schedule = keras.optimizers.schedules.CosineDecay(
-        0.0, max(1, (settings.epochs - 1) * steps), warmup_target=settings.learning_rate, warmup_steps=steps
-    )
-    return keras.optimizers.AdamW(
-        schedule if settings.cosine_decay else settings.learning_rate,
-        weight_decay=settings.weight_decay,
-        use_ema=bool(settings.ema_momentum),
-        ema_momentum=settings.ema_momentum,
-    )
-
-
 def accuracy(labels: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
     """A metric for ``compile``: the most probable class is the label; of two that mixup blends, the larger share's."""
     if outputs.shape[-1] == 1:
@@ -87,36 +64,32 @@ def accuracy(labels: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
     return keras.metrics.categorical_accuracy(labels, outputs)
 
 
-def training_callbacks(ema_momentum: float = 0.0) -> list[keras.callbacks.Callback]:
-    """``fit``'s callbacks: stop at NaN, a progress bar, and the moving average of the weights if there is one.
+class TrainingProgress(keras.callbacks.Callback):
+    """A progress bar over all epochs, and an end to training that has diverged.
 
     When ``fit`` ends, so does training on several GPUs: networks that are made then predict on one.
     """
-    averaged = [keras.callbacks.SwapEMAWeights(swap_on_epoch=True)] if ema_momentum else []
-    return [_Progress(), *averaged, keras.callbacks.LambdaCallback(on_train_end=lambda _: use_one_device())]
 
-
-class _Progress(keras.callbacks.Callback):
-    """A progress bar over all epochs, and an end to training that has diverged."""
-
-    def on_epoch_begin(self, epoch, logs=None) -> None:
+    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        """Keras calls this, and the others."""
+        self.steps, self.epoch = self.params["steps"], epoch
         if not hasattr(self, "bar"):
-            self.steps, total = self.params["steps"], self.params["epochs"] * self.params["steps"]
-            self.bar = ProgressBar("training", total, epoch * self.steps)
-        self.epoch = epoch
+            self.bar = ProgressBar("training", self.params["epochs"] * self.steps, epoch * self.steps)
 
-    def on_train_batch_end(self, batch, logs) -> None:
+    def on_train_batch_end(self, batch: int, logs: dict[str, float]) -> None:  # noqa: D102
         self.bar.update(self.epoch * self.steps + batch + 1)
         self._check(logs["loss"])
 
-    def on_epoch_end(self, epoch, logs) -> None:
+    def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:  # noqa: D102
         self._check(logs["val_loss"])
         if epoch + 1 == self.params["epochs"]:
             self.bar.close()
 
+    def on_train_end(self, logs: dict[str, float] | None = None) -> None:  # noqa: D102
+        use_one_device()
+
     def _check(self, loss: float) -> None:
         if not math.isfinite(loss):
-            self.bar.close()
             raise TutorialError(
                 f"the loss is {loss} in epoch {self.epoch + 1}, so the weights are useless and are not saved: use a "
                 "smaller learning rate, with --set learning_rate=..., and --restart."

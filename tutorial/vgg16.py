@@ -31,8 +31,5 @@ def with_features(network: keras.Model) -> keras.Model:
 
     VGG16's last features, or the convnet's, by global average pooling.
     """
-    if any(layer.name == "block5_pool" for layer in network.layers):
-        features = network.get_layer("block5_pool").output
-    else:
-        features = [layer.output for layer in network.layers if len(layer.output.shape) == 4][-1]
+    features = [layer.output for layer in network.layers if len(layer.output.shape) == 4][-1]
     return keras.Model(network.inputs, [network.outputs[0], layers.GlobalAveragePooling2D(dtype="float32")(features)])

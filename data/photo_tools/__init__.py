@@ -8,10 +8,12 @@ sys.path.append(str(Path(__file__).resolve().parents[2]))  # without its package
 
 from tutorial.cli import TutorialError
 
+INSTALL = 'run "make data-tools", or "python -m pip install -r requirements-data.txt"'
+
 
 def require_package(module: str, name: str) -> None:
     """Raise TutorialError if a package that only the data tools need is not installed."""
     try:
         importlib.import_module(module)
     except ImportError:
-        raise TutorialError(f"the package {name} is not installed: run make data-tools first.") from None
+        raise TutorialError(f"the package {name} is not installed: {INSTALL}.") from None

@@ -3,6 +3,7 @@
 No labels are needed: dogs, drawings and food among cats have in common that they differ from most photos.
 """
 
+from itertools import islice
 from pathlib import Path
 
 from photo_tools.label_errors import FOLDS, out_of_fold_probabilities
@@ -64,18 +65,14 @@ def _compute(missing: dict[str, Path], known: dict[str, np.ndarray]) -> None:
     base = use_winograd(keras.applications.VGG16(weights=imagenet_weights(), include_top=False, input_shape=shape))
     maxima = keras.layers.GlobalMaxPooling2D()(base.get_layer(LAYER).output)
     network = keras.Model(base.input, maxima)
-    batch: dict[str, np.ndarray] = {}
-    progress = ProgressBar("VGG16 features", len(missing))
+    progress, done = ProgressBar("VGG16 features", len(missing)), 0
     pictures = (pixels for pixels, _ in read_ahead(list(missing.values()), IMAGE_SIZE))
-    for i, (digest, pixels) in enumerate(zip(missing, pictures, strict=True), 1):
-        if not isinstance(pixels, PhotoError):
-            batch[digest] = pixels
-        if len(batch) == 2 * INFERENCE_BATCH or (batch and i == len(missing)):
-            seen = network.predict_on_batch(PREPROCESSING["caffe"](list(batch.values())))
-            seen /= np.maximum(np.linalg.norm(seen, axis=1, keepdims=True), 1e-9)
-            known.update(zip(batch, seen, strict=True))
-            batch = {}
-            progress.update(i)
+    readable = (one for one in zip(missing, pictures, strict=True) if not isinstance(one[1], PhotoError))
+    while batch := dict(islice(readable, 2 * INFERENCE_BATCH)):
+        seen = network.predict_on_batch(PREPROCESSING["caffe"](list(batch.values())))
+        seen /= np.maximum(np.linalg.norm(seen, axis=1, keepdims=True), 1e-9)
+        known.update(zip(batch, seen, strict=True))
+        progress.update(done := done + len(batch))
     progress.close()
 
 

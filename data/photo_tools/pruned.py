@@ -44,6 +44,8 @@ def marks(table: Path) -> dict[str, str]:
     Raises:
         TutorialError: the table is missing or damaged, or has another mark in it.
     """
+    if not table.exists():
+        raise TutorialError(f"there is no file {table}: run data/prune.py without --apply first.")
     found = {}
     for line, row in enumerate(read_csv(table, {"file", "mark"}), 2):
         mark = row["mark"].strip()

@@ -23,6 +23,9 @@ RESPONSE_BYTES = 10_000_000  # a page of results is well below 1 MB
 class SearchAPI:
     """A service's search, page by page.
 
+    Subclasses have ``_page``, one page of results and how many there are, and ``_photo``, one result, or None if it
+    lacks something.
+
     Args:
         web: sends the requests.
         url: the service's end point.
@@ -48,14 +51,6 @@ class SearchAPI:
                 if max(map(len, (*photo.urls, photo.source_page, photo.license_url))) <= LONGEST:
                     yield photo
             page, pages = page + 1, min(pages, available)
-
-    def _page(self, query: str, page: int) -> tuple[list[dict], int]:
-        """One page of results, and how many pages there are."""
-        raise NotImplementedError
-
-    def _photo(self, one: dict, query: str) -> FoundPhoto | None:
-        """One result; None if it lacks something."""
-        raise NotImplementedError
 
     def _key(self, name: object) -> str | None:
         """A file name from a photo's id; None for an id that cannot be part of one."""
