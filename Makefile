@@ -103,10 +103,10 @@ data/drawn/.complete: | .venv/.installed
 	@touch $@
 
 test: .venv/.installed-dev $(imagenet)
-	$(python) -m pytest -q -n 2 --dist loadgroup -m "not slow" $(TESTS)
+	$(python) -m pytest -q -n 2 --dist loadgroup --no-loadscope-reorder -m "not slow" $(TESTS)
 
 test-all: .venv/.installed-dev $(imagenet)
-	$(python) -m pytest -q -n 2 --dist loadgroup $(TESTS)
+	$(python) -m pytest -q -n 2 --dist loadgroup --no-loadscope-reorder $(TESTS)
 
 lint: .venv/.installed-dev
 	$(python) -m ruff check .

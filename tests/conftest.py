@@ -25,6 +25,7 @@ from forked import PROJECT, become
 
 import h5py
 import numpy as np
+import PIL
 import pytest
 from PIL import Image
 
@@ -36,10 +37,23 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # in the background, wher
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+LONGEST = [
+    "trained",
+    "test_recipes.py",
+    "test_activations.py",
+    "test_imagenet_weights.py",
+    "test_collect.py",
+    "test_prune.py",
+    "test_gradcam.py",
+]  # groups that take long begin first, so that no worker waits in the end
+
+
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist, which then keeps each group on one worker
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group("trained" if "trained" in item.fixturenames else item.path.name))
+    groups = {item: "trained" if "trained" in item.fixturenames else item.path.name for item in items}
+    for item, group in groups.items():
+        item.add_marker(pytest.mark.xdist_group(group))
+    items.sort(key=lambda item: LONGEST.index(groups[item]) if groups[item] in LONGEST else len(LONGEST))
     if not SHARED.is_dir():
         for item in items:
             if item.get_closest_marker("shared"):
@@ -48,7 +62,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 # Commands are forked from a process that has loaded Keras, which takes longer than most of them.
 FORKING = multiprocessing.get_context("forkserver" if os.name == "posix" else "spawn")
-FORKING.set_forkserver_preload(["tutorial.backend", "matplotlib.pyplot", "h5py"])
+PLUGINS = [f"PIL.{name}" for name in PIL._plugins]  # Pillow's formats
+FORKING.set_forkserver_preload(["tutorial.backend", "matplotlib.pyplot", "h5py", "PIL.ImageCms", *PLUGINS])
 AT_START = ("PYTHON", "KERAS", "MPL", "TF_")  # how variables begin that are read when Python or a package starts
 SMALL_PHOTOS = 88  # pixels, for VGG16: 5 x 5 before block 5's pooling, which drops a row and a column, as at 150
 
@@ -207,7 +222,9 @@ def web_server(tmp_path):
         server.shutdown()
 
 
-def serve_wheel(served: Path, package: str, files: dict[str, bytes | str]) -> Path:
+def serve_wheel(
+    served: Path, package: str, files: dict[str, bytes | str], compression: int = zipfile.ZIP_DEFLATED
+) -> Path:
     """Put a wheel ("name-1.0") with these files into a package index in a web server's folder; returns its path."""
     name, version = package.split("-")
     folder, file, info = (
@@ -224,7 +241,7 @@ def serve_wheel(served: Path, package: str, files: dict[str, bytes | str]) -> Pa
     }
     with zipfile.ZipFile(folder / file, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
         for path, content in files.items():
-            archive.writestr(path, content)
+            archive.writestr(path, content, compression)
     return folder / file
 
 
@@ -283,18 +300,38 @@ SMALL = """[
 ].map(one => one.outerHTML.slice(0, 200))"""
 
 
+def draw_data(data: Path) -> None:
+    """A data folder of unequal classes, with odd photos among those for validation."""
+    draw(data / "train", calico=7, tabby=12)
+    draw(data / "validation", calico=4, tabby=5)
+    odd_photos(data / "validation" / "calico" / "odd")
+
+
+@pytest.fixture(scope="session")
+def untrained(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
+    """The same photos as ``trained``, and the convnet's weights file, for tests of what needs no training."""
+    from fine_tuning_VGG16_pt1 import small_convnet
+    from tutorial.model_file import ModelInfo, save_weights
+
+    folder = tmp_path_factory.mktemp("untrained")
+    data, weights = folder / "data", folder / "weights"
+    draw_data(data)
+    counts = {"train": {"calico": 7, "tabby": 12}, "validation": {"calico": 12, "tabby": 5}}
+    info = ModelInfo(MODELS[0], ["calico", "tabby"], 150, {"network": "small_convnet", "epochs": 2}, counts, {}, 0.0)
+    save_weights(small_convnet(2), weights / f"{MODELS[0]}.weights.h5", info)
+    return SimpleNamespace(data=data, weights=weights)
+
+
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
-    """The three parts, run once from the shell, on unequal classes and a batch size that divides neither.
+    """The three parts, run once from the shell, with a batch size that divides neither class.
 
     ``data`` and ``weights`` are the folders, ``outputs`` what each part printed. The validation photos
     include odd ones, so that every comparison with the training's evaluation covers them.
     """
     folder = tmp_path_factory.mktemp("trained")
     data, weights = folder / "data", folder / "weights"
-    draw(data / "train", calico=7, tabby=12)
-    draw(data / "validation", calico=4, tabby=5)
-    odd_photos(data / "validation" / "calico" / "odd")
+    draw_data(data)
     outputs = []
     for part, epochs in enumerate(EPOCHS, 1):
         done = run_part(part, data, weights, "--epochs", epochs)
@@ -304,9 +341,9 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
 
 
 @pytest.fixture
-def convnet(trained: SimpleNamespace) -> list[object]:
-    """predict.py's flag for part 1's model."""
-    return ["--weights", trained.weights / "small_convnet.weights.h5"]
+def convnet(untrained: SimpleNamespace) -> list[object]:
+    """predict.py's flag for the convnet."""
+    return ["--weights", untrained.weights / "small_convnet.weights.h5"]
 
 
 @pytest.fixture(scope="session")

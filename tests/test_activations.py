@@ -9,7 +9,6 @@ from tutorial.activations import bottleneck_features, cached_activations
 from tutorial.augmentation import AugmentedImages, Images, affine_matrices, affine_transform
 from tutorial.backend import keras, tf
 from tutorial.dataset import Photos
-from tutorial.imagenet_weights import imagenet_weights
 from tutorial.vgg16 import without_frozen_blocks
 
 import numpy as np
@@ -20,9 +19,9 @@ SHEAR, ZOOM = 0.2, 0.2
 
 
 @pytest.fixture(scope="module")
-def base():
+def base(imagenet_file):
     """VGG16 for 80 x 80: 5 x 5 after block 4, so that block 5's pooling drops a row and a column, as at 150."""
-    return vgg16(imagenet_weights())
+    return vgg16(imagenet_file)
 
 
 @pytest.fixture(scope="module")

@@ -25,11 +25,13 @@ def corpus(tmp_path_factory):
     return [make(folder / make.__name__) for make in (bad_photos.bad, bad_photos.odd, bad_photos.unknown)]
 
 
-def test_predict_has_one_line_for_each_file_and_needs_little_memory(trained, corpus):
+def test_predict_has_one_line_for_each_file_and_needs_little_memory(untrained, corpus):
     bad, odd, unknown = corpus
     folder = bad[0].parent.parent
     assert len(bad) + len(odd) + len(unknown) >= 300
-    done = run("predict.py", folder, "--weights", trained.weights / FILES["small_convnet"][0], "--json", memory=MEMORY)
+    done = run(
+        "predict.py", folder, "--weights", untrained.weights / FILES["small_convnet"][0], "--json", memory=MEMORY
+    )
     assert done.returncode == 2 and done.stderr == ""
     found = {one["photo"]: one for one in map(json.loads, done.stdout.splitlines())}
     assert (
@@ -84,25 +86,25 @@ def test_training_leaves_bad_files_out_and_counts_them(corpus, tmp_path, capsys)
         load_images(tmp_path, 32)
 
 
-def test_libtiff_writes_nothing_to_the_terminal(trained, tmp_path):
+def test_libtiff_writes_nothing_to_the_terminal(untrained, tmp_path):
     """Found by benchmarks/fuzz.py: compressed TIFFs about which the C library itself wrote lines to the terminal."""
     whole = report.encoded(report.picture(), "tif", compression="tiff_lzw")
     for i in range(10):
         changed = bytearray(whole)
         changed[20 + 40 * i : 28 + 40 * i] = b"\xff" * 8
         (tmp_path / f"{i}.tif").write_bytes(changed)
-    done = run("predict.py", tmp_path, "--weights", trained.weights / FILES["small_convnet"][0])
+    done = run("predict.py", tmp_path, "--weights", untrained.weights / FILES["small_convnet"][0])
     lines = done.stderr.splitlines()
     assert lines and all(line.startswith(f"error: {tmp_path}") for line in lines)
     assert len(lines) + len(done.stdout.splitlines()) == 11
 
 
 @pytest.mark.skipif(os.name != "posix", reason="links and permissions are POSIX's")
-def test_what_is_no_file_at_all(trained, tmp_path, capsys):
+def test_what_is_no_file_at_all(untrained, tmp_path, capsys):
     """Folders called cat.jpg, loops of links, dangling links, pipes, hidden and system files."""
     folder = tmp_path / "data" / "train" / "calico"
     for split in ("train", "validation"):
-        shutil.copytree(trained.data / split, tmp_path / "data" / split)
+        shutil.copytree(untrained.data / split, tmp_path / "data" / split)
     count = len(find_photos(folder).photos)
     (folder / "cat.jpg").mkdir()
     (folder / "loop").symlink_to(folder)

@@ -128,9 +128,9 @@ WEIGHTS_FAULTS = {
 
 
 @pytest.mark.parametrize("fault", WEIGHTS_FAULTS)
-def test_predict_with_bad_weights(trained, data, tmp_path, sentence, fault):
+def test_predict_with_bad_weights(untrained, data, tmp_path, sentence, fault):
     weights = tmp_path / "model.weights.h5"
-    shutil.copy(trained.weights / "small_convnet.weights.h5", weights)
+    shutil.copy(untrained.weights / "small_convnet.weights.h5", weights)
     WEIGHTS_FAULTS[fault](weights)
     line = sentence(run("predict.py", data / "train" / "tabby", "--weights", weights))
     assert str(weights) in line and ("train" in line or "run" in line)
@@ -215,7 +215,7 @@ def test_a_weights_folder_that_is_a_file(data, tmp_path, sentence):
 
 
 @pytest.mark.parametrize("script", ["predict.py", "tools/compare.py"])
-def test_no_picture_is_saved_over_a_photo(trained, tmp_path, sentence, script):
+def test_no_picture_is_saved_over_a_photo(untrained, tmp_path, sentence, script):
     """Under its own name or another one, and where --explain has its default."""
     photo, link = tmp_path / "explained.png", tmp_path / "link.png"
     Image.new("RGB", (60, 60), "orange").save(photo)
@@ -224,19 +224,19 @@ def test_no_picture_is_saved_over_a_photo(trained, tmp_path, sentence, script):
     if os.name == "posix":
         link.symlink_to(photo)
         flags.append(["--save", link])
-    weights = ["--weights", trained.weights / "small_convnet.weights.h5"]
+    weights = ["--weights", untrained.weights / "small_convnet.weights.h5"]
     if script == "predict.py":
         flags.append(["--explain"])
     for more in flags:
-        more = more + (weights if script == "predict.py" else ["--weights-dir", trained.weights])
+        more = more + (weights if script == "predict.py" else ["--weights-dir", untrained.weights])
         assert "is not overwritten" in sentence(run(PROJECT / script, photo, *more, folder=tmp_path))
     assert photo.read_bytes() == before
 
 
-def test_a_model_that_is_replaced_while_it_is_read(trained, tmp_path):
+def test_a_model_that_is_replaced_while_it_is_read(untrained, tmp_path):
     """Its words and its weights are of the same moment."""
     path = tmp_path / "small_convnet.weights.h5"
-    shutil.copy(trained.weights / path.name, path)
+    shutil.copy(untrained.weights / path.name, path)
     model, photo = TrainedModel(path), [np.zeros((150, 150, 3), np.uint8)]
     with edited(path) as (info, file):  # another training, with the classes in the other order
         info["class_names"].reverse()

@@ -8,7 +8,7 @@ from fine_tuning_VGG16_pt2 import top_model
 from predict import TrainedModel
 from tutorial.backend import keras
 from tutorial.gradcam import grad_cam, heat_map
-from tutorial.imagenet_weights import LAYERS, imagenet_weights
+from tutorial.imagenet_weights import LAYERS
 from tutorial.images import PREPROCESSING
 from tutorial.model_file import ModelInfo, save_weights
 
@@ -95,9 +95,7 @@ def test_every_network_against_finite_differences(imagenet_file, tmp_path, model
                 one.set_weights([np.float32(rng.uniform(0.2, 1, old.shape)) for old in one.get_weights()])
     else:
         pooling, shape = "avg" if improved else None, (size, size, 3)
-        base = keras.applications.VGG16(
-            weights=imagenet_weights(), include_top=False, pooling=pooling, input_shape=shape
-        )
+        base = keras.applications.VGG16(weights=imagenet_file, include_top=False, pooling=pooling, input_shape=shape)
         top = top_model(base.output_shape[1:], classes)
         top.set_weights([keras.random.normal(one.shape, stddev=0.05) for one in top.weights])  # zeros support nothing
         saved = keras.Model(base.input, top(base.output))

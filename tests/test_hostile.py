@@ -40,8 +40,8 @@ def marker(tmp_path):
 
 
 @pytest.fixture
-def photo(trained):
-    return next((trained.data / "validation" / "tabby").glob("*.jpg"))
+def photo(untrained):
+    return next((untrained.data / "validation" / "tabby").glob("*.jpg"))
 
 
 def lambda_model(marker):
@@ -67,10 +67,10 @@ def test_no_code_in_a_weights_file_is_run(marker, tmp_path, photo, sentence, kin
     assert str(path) in sentence(run("predict.py", photo, "--weights", path))
 
 
-def test_no_code_in_a_whole_model_with_our_metadata_is_run(marker, trained, tmp_path, photo):
+def test_no_code_in_a_whole_model_with_our_metadata_is_run(marker, untrained, tmp_path, photo):
     """A convnet's weights file that also carries a model with Python code: the weights alone are read."""
     path = tmp_path / CONVNET
-    shutil.copy(trained.weights / CONVNET, path)
+    shutil.copy(untrained.weights / CONVNET, path)
     lambda_model(marker).save(tmp_path / "model.keras")
     marker.unlink(missing_ok=True)
     with edited(path) as (_, file), zipfile.ZipFile(tmp_path / "model.keras") as model:
@@ -127,9 +127,9 @@ def cycle(file, folder):
 @pytest.mark.parametrize(
     "change", [external, soft, stored_elsewhere, enormous, one_chunk_of_gigabytes, reference, cycle]
 )
-def test_arrays_that_are_elsewhere_or_enormous_are_refused(trained, tmp_path, photo, sentence, change):
+def test_arrays_that_are_elsewhere_or_enormous_are_refused(untrained, tmp_path, photo, sentence, change):
     path = tmp_path / CONVNET
-    shutil.copy(trained.weights / CONVNET, path)
+    shutil.copy(untrained.weights / CONVNET, path)
     with edited(path) as (_, file):
         if "vars" in file["layers/dense_1"] and change is not cycle:
             del file["layers/dense_1/vars/1"]
@@ -159,9 +159,9 @@ def test_arrays_that_are_elsewhere_or_enormous_are_refused(trained, tmp_path, ph
         {"model": ["small_convnet"]},
     ],
 )
-def test_invalid_metadata_is_refused(trained, tmp_path, change):
+def test_invalid_metadata_is_refused(untrained, tmp_path, change):
     path = tmp_path / CONVNET
-    shutil.copy(trained.weights / CONVNET, path)
+    shutil.copy(untrained.weights / CONVNET, path)
     with edited(path) as (info, _):
         info.update(change)
     with pytest.raises(TutorialError, match="has invalid metadata") as refused:
@@ -169,13 +169,13 @@ def test_invalid_metadata_is_refused(trained, tmp_path, change):
     assert str(refused.value).isprintable()
 
 
-def test_names_cannot_control_the_terminal(trained, tmp_path, sentence):
+def test_names_cannot_control_the_terminal(untrained, tmp_path, sentence):
     """Control characters in a photo's name are escaped."""
     name = "\x1b[2J\x1b]0;owned\x07\n\u202egpj.jpg"
     photo = tmp_path / name
-    shutil.copy(next((trained.data / "validation" / "tabby").glob("*.jpg")), photo)
+    shutil.copy(next((untrained.data / "validation" / "tabby").glob("*.jpg")), photo)
     (tmp_path / f"not {name}").write_text("not a photo")
-    done = run("predict.py", tmp_path, "--weights", trained.weights / CONVNET)
+    done = run("predict.py", tmp_path, "--weights", untrained.weights / CONVNET)
     shown = r"\x1b[2J\x1b]0;owned\x07\n\u202egpj.jpg"
     assert done.returncode == 2 and f"{shown}: " in done.stdout and f"not {shown} is not a photo" in done.stderr
     for one in (done.stdout, done.stderr):

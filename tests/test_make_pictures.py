@@ -130,8 +130,8 @@ def test_a_model_of_other_classes_is_refused(trained, tmp_path, sentence):
     assert "cats and dogs" in line and "--weights" in line and not (tmp_path / "mistakes.jpg").exists()
 
 
-def test_the_heat_map(trained, photo, tmp_path):
-    weights, path = trained.weights / FILES["small_convnet"][0], tmp_path / "explanation.jpg"
+def test_the_heat_map(untrained, photo, tmp_path):
+    weights, path = untrained.weights / FILES["small_convnet"][0], tmp_path / "explanation.jpg"
     done = run(SCRIPT, "explanation", "--photo", photo, "--weights", weights, "--save", path)
     assert done.returncode == 0, done.stderr
     check_picture(path)

@@ -7,7 +7,7 @@ import re
 from conftest import EPOCHS, MODELS, PROJECT, SMALL_PHOTOS, draw, history, run
 from report import tensors
 from tutorial.files import TEMPORARY
-from tutorial.imagenet_weights import LAYERS, imagenet_weights, read_tensors
+from tutorial.imagenet_weights import LAYERS, read_tensors
 from tutorial.model_file import FILES, WeightsFile
 
 import numpy as np
@@ -115,11 +115,11 @@ def test_part_1_saves_the_augmentation_preview(trained):
         assert sheet.width > 7 * 150 and sheet.height > 3 * 150
 
 
-def test_part_3_changes_block_5_and_nothing_before_it(trained):
+def test_part_3_changes_block_5_and_nothing_before_it(trained, imagenet_file):
     """After an epoch: blocks 1 to 4 are ImageNet's to the bit, every tensor of block 5 and the top has moved."""
     after = tensors(trained.weights / "fine_tuned_vgg16.weights.h5")
     names = [f"{layer}/{i}" for layer in LAYERS for i in (0, 1)]
-    start = dict(zip(names, read_tensors(imagenet_weights()), strict=True))
+    start = dict(zip(names, read_tensors(imagenet_file), strict=True))
     bits = {tensor.tobytes() for tensor in after.values()}
     for name, tensor in start.items():
         assert (tensor.tobytes() in bits) == (not name.startswith("block5_")), name

@@ -11,7 +11,6 @@ from fine_tuning_VGG16_pt2 import top_model
 from tutorial import model_file, recipes
 from tutorial.backend import keras
 from tutorial.calibration import class_probabilities
-from tutorial.imagenet_weights import imagenet_weights
 from tutorial.images import read_photo
 from tutorial.model_file import FILES, ModelInfo
 
@@ -41,14 +40,14 @@ def test_probabilities_are_those_of_the_trainings_evaluation(trained, prediction
 
 
 @pytest.mark.parametrize("model", FILES)
-def test_each_probability_is_the_networks_output_for_the_photo_alone(trained, predictions, model):
+def test_each_probability_is_the_networks_output_for_the_photo_alone(trained, predictions, imagenet_file, model):
     """Photo by photo, against a network put together here and Keras's own predict on the loader's pixels."""
     weights, size = trained.weights / FILES[model][0], 150 if model == "small_convnet" else SMALL_PHOTOS
     if model == "small_convnet":
         network = small_convnet(2)
         network.load_weights(weights)
     else:
-        base = keras.applications.VGG16(include_top=False, weights=imagenet_weights(), input_shape=(size, size, 3))
+        base = keras.applications.VGG16(include_top=False, weights=imagenet_file, input_shape=(size, size, 3))
         top = top_model(base.output_shape[1:], 2)
         network = keras.Model(base.input, top(base.output))
         (top if model == "bottleneck_fc_model" else network).load_weights(weights)
@@ -80,8 +79,8 @@ def photos(tmp_path_factory):
     return folder
 
 
-def test_good_photos_are_predicted_and_bad_ones_get_one_line_each(trained, photos):
-    weights = trained.weights / "small_convnet.weights.h5"
+def test_good_photos_are_predicted_and_bad_ones_get_one_line_each(untrained, photos):
+    weights = untrained.weights / "small_convnet.weights.h5"
     given = [photos / "missing.jpg", photos / "good one.png", photos / "sub", photos / "empty", "README.md"]
     done = run("predict.py", *given, "--weights", weights)
     assert done.returncode == 2
@@ -99,8 +98,8 @@ def test_good_photos_are_predicted_and_bad_ones_get_one_line_each(trained, photo
         assert line.startswith("error: ") and photo in line
 
 
-def test_json_has_one_object_a_line_and_nothing_else(trained, photos):
-    weights = trained.weights / "small_convnet.weights.h5"
+def test_json_has_one_object_a_line_and_nothing_else(untrained, photos):
+    weights = untrained.weights / "small_convnet.weights.h5"
     done = run("predict.py", "--json", photos, "--weights", weights)
     assert done.returncode == 2 and done.stderr == ""
     found = printed(done)
@@ -109,15 +108,15 @@ def test_json_has_one_object_a_line_and_nothing_else(trained, photos):
     assert "cut.jpg" in found[1]["photo"] and "cut.jpg" in found[1]["error"]
 
 
-def test_only_bad_photos_need_no_network(trained, photos, monkeypatch, capsys):
+def test_only_bad_photos_need_no_network(untrained, photos, monkeypatch, capsys):
     monkeypatch.setattr(predict, "load_network", None)
-    flags = [photos / "sub" / "cut.jpg", "--weights", trained.weights / "small_convnet.weights.h5"]
+    flags = [photos / "sub" / "cut.jpg", "--weights", untrained.weights / "small_convnet.weights.h5"]
     monkeypatch.setattr("sys.argv", ["predict.py", *map(str, flags)])
     assert predict.main() == 2 and "cut.jpg" in capsys.readouterr().err
 
 
-def test_below_the_threshold_it_is_not_sure(trained, photos):
-    weights = trained.weights / "small_convnet.weights.h5"
+def test_below_the_threshold_it_is_not_sure(untrained, photos):
+    weights = untrained.weights / "small_convnet.weights.h5"
     done = run("predict.py", photos / "good one.png", "--weights", weights, "--threshold", "1")
     assert done.returncode == 0 and "not sure: " in done.stdout
     found = printed(run("predict.py", photos / "good one.png", "--weights", weights, "--json", "--threshold", "0"))
@@ -126,11 +125,11 @@ def test_below_the_threshold_it_is_not_sure(trained, photos):
     assert done.returncode == 2 and "--threshold" in done.stderr and "Traceback" not in done.stderr
 
 
-def test_the_picture_shows_the_photo(trained, photos, tmp_path):
+def test_the_picture_shows_the_photo(untrained, photos, tmp_path):
     red = tmp_path / "red.png"
     Image.new("RGB", (400, 300), "red").save(red)
     picture = tmp_path / "pictures" / "prediction.png"
-    weights = trained.weights / "small_convnet.weights.h5"
+    weights = untrained.weights / "small_convnet.weights.h5"
     done = run("predict.py", red, "--weights", weights, "--save", picture)
     assert done.returncode == 0, done.stderr
     pixels = np.asarray(Image.open(picture).convert("RGB"))
@@ -140,7 +139,7 @@ def test_the_picture_shows_the_photo(trained, photos, tmp_path):
     assert done.returncode == 2 and "prediction.xyz" in done.stderr and ".png" in done.stderr
 
 
-def test_the_best_model_present_is_the_default(trained, tmp_path, monkeypatch):
+def test_the_best_model_present_is_the_default(tmp_path, monkeypatch):
     folders = {"original": tmp_path / "weights", "improved": tmp_path / "weights" / "improved"}
     given = tmp_path / "weights" / "pretrained"
     monkeypatch.setattr(recipes, "project_path", lambda name: tmp_path / name)
@@ -157,10 +156,10 @@ def test_the_best_model_present_is_the_default(trained, tmp_path, monkeypatch):
             assert model_file.best_weights() == folder / name
 
 
-def test_compare_refuses_a_bad_photo_before_it_prints(trained, sentence):
-    flags = "--weights-dir", trained.weights, "--save", "a.png"
+def test_compare_refuses_a_bad_photo_before_it_prints(untrained, sentence):
+    flags = "--weights-dir", untrained.weights, "--save", "a.png"
     assert "--save a.png needs a photo" in sentence(run("tools/compare.py", *flags))
-    done = run("tools/compare.py", "nix.jpg", "--weights-dir", trained.weights)
+    done = run("tools/compare.py", "nix.jpg", "--weights-dir", untrained.weights)
     assert "nix.jpg" in sentence(done) and done.stdout == ""
 
 

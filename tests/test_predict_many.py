@@ -17,7 +17,7 @@ from tutorial.recipes import pretrained_dir
 import pytest
 
 ray = pytest.importorskip("ray")  # Ray has no wheel for every system
-from tools.predict_many import LIST, find_photos, list_photos  # noqa: E402
+from tools.predict_many import LIST, find_photos, list_photos, place  # noqa: E402
 
 import pyarrow.parquet as pq  # noqa: E402
 from pyarrow.csv import ConvertOptions, read_csv  # noqa: E402
@@ -141,6 +141,10 @@ def test_another_list_or_model_is_refused(photos, tmp_path, sentence):
     assert list(Path(output).iterdir()) == [Path(output, LIST)]
     line = sentence(run(SCRIPT, photos, "--output", output, "--weights", WEIGHTS))
     assert "name another" not in line and "another --output" in line
+
+
+def test_a_home_folders_tilde_but_not_in_a_url():
+    assert place("~/photos") == str(Path.home() / "photos") and place("s3://a/~b/") == "s3://a/~b/"
 
 
 def test_what_is_no_list_of_photos_is_one_sentence(tmp_path, sentence):

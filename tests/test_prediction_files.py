@@ -23,18 +23,18 @@ def rows(path) -> list[dict[str, str]]:
 
 
 @pytest.fixture
-def many(trained, tmp_path):
+def many(untrained, tmp_path):
     """Links to photos, more than the progress bar needs and than can be predicted in a moment."""
-    photos = sorted((trained.data / "validation").rglob("*.jpg"))
+    photos = sorted((untrained.data / "validation").rglob("*.jpg"))
     (tmp_path / "many").mkdir()
     for i in range(3000):
         os.link(photos[i % len(photos)], tmp_path / "many" / f"{i:04}.jpg")
     return tmp_path / "many"
 
 
-def test_the_table_has_what_json_has_and_what_cannot_be_read(trained, convnet, tmp_path):
+def test_the_table_has_what_json_has_and_what_cannot_be_read(untrained, convnet, tmp_path):
     folder = tmp_path / "photos"
-    shutil.copytree(trained.data / "validation", folder)
+    shutil.copytree(untrained.data / "validation", folder)
     (folder / "=1+1.jpg").write_text("no photo")
     (folder / "notes.txt").write_text("no photo, and not called one")
     if os.name == "posix":
@@ -64,10 +64,10 @@ def test_the_table_has_what_json_has_and_what_cannot_be_read(trained, convnet, t
     assert "not photos: 1 (notes.txt)" in done.stderr
 
 
-def test_photos_are_sorted_and_nothing_is_overwritten(trained, convnet, tmp_path):
+def test_photos_are_sorted_and_nothing_is_overwritten(untrained, convnet, tmp_path):
     given, there = tmp_path / "given", tmp_path / "sorted"
     for folder in ("one", "two"):
-        shutil.copytree(trained.data / "validation" / "tabby", given / folder)
+        shutil.copytree(untrained.data / "validation" / "tabby", given / folder)
     Image.effect_noise((90, 60), 50).convert("RGB").save(given / "two" / "tabby0.jpg")  # another photo of that name
     (given / "two" / "broken.jpg").write_text("no photo")
     flags = ["predict.py", given, *convnet, "--threshold"]
@@ -89,13 +89,13 @@ def test_photos_are_sorted_and_nothing_is_overwritten(trained, convnet, tmp_path
     assert {path.name for path in (tmp_path / "unsure").iterdir()} == {"not-sure"}
 
 
-def test_a_class_name_cannot_lead_out_of_the_folder(trained, tmp_path, sentence):
+def test_a_class_name_cannot_lead_out_of_the_folder(untrained, tmp_path, sentence):
     weights = tmp_path / "small_convnet.weights.h5"
-    shutil.copy(trained.weights / weights.name, weights)
+    shutil.copy(untrained.weights / weights.name, weights)
     with edited(weights) as (info, _):
         info["class_names"] = ["../../escaped", "../../gone"]
     flags = "--weights", weights, "--sort-into", tmp_path / "there" / "deep"
-    assert "leave out --sort-into" in sentence(run("predict.py", trained.data / "validation", *flags))
+    assert "leave out --sort-into" in sentence(run("predict.py", untrained.data / "validation", *flags))
     assert not (tmp_path / "there").exists()
 
 
@@ -128,24 +128,29 @@ def test_many_photos_have_a_progress_bar_in_a_terminal(many, convnet, tmp_path):
     assert len(rows(tmp_path / "table.csv")) == 3000
 
 
-def test_a_photo_is_not_taken_for_a_table(trained, convnet, tmp_path, sentence):
+def test_a_photo_is_not_taken_for_a_table(untrained, convnet, tmp_path, sentence):
     """As in ``predict.py --csv a.jpg b.jpg``, by somebody who thinks of ``--json``."""
-    photo = shutil.copy(trained.data / "validation" / "tabby" / "tabby0.jpg", tmp_path / "a.JPG")
+    photo = shutil.copy(untrained.data / "validation" / "tabby" / "tabby0.jpg", tmp_path / "a.JPG")
     before = photo.read_bytes()
-    assert "use --csv table.csv" in sentence(run("predict.py", "--csv", photo, trained.data, *convnet))
+    assert "use --csv table.csv" in sentence(run("predict.py", "--csv", photo, untrained.data, *convnet))
     assert photo.read_bytes() == before
+    heic = tmp_path / "IMG_1.HEIC"  # not read without another package, and still a photo
+    heic.write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
+    assert "use --csv table.csv" in sentence(run("predict.py", "--csv", heic, untrained.data, *convnet))
+    assert b"ftypheic" in heic.read_bytes()
+    assert "name a file in it" in sentence(run("predict.py", photo, "--csv", "", *convnet))
 
 
-def test_the_longest_names_are_sorted_too(trained, convnet, tmp_path):
+def test_the_longest_names_are_sorted_too(untrained, convnet, tmp_path):
     photo = tmp_path / ("\N{CAT FACE}" * 62 + "abc.jpg")  # 255 bytes
-    shutil.copy(trained.data / "validation" / "tabby" / "tabby0.jpg", photo)
+    shutil.copy(untrained.data / "validation" / "tabby" / "tabby0.jpg", photo)
     done = run("predict.py", photo, *convnet, "--threshold", 0, "--sort-into", tmp_path / "sorted")
     assert done.returncode == 0 and len(list((tmp_path / "sorted").glob(f"*/{photo.name}"))) == 1, done.stderr
 
 
-def test_a_table_that_cannot_be_written_is_one_sentence(trained, convnet, tmp_path, sentence):
+def test_a_table_that_cannot_be_written_is_one_sentence(untrained, convnet, tmp_path, sentence):
     (tmp_path / "file").write_text("")
-    photo = trained.data / "validation" / "tabby" / "tabby0.jpg"
+    photo = untrained.data / "validation" / "tabby" / "tabby0.jpg"
     line = sentence(run("predict.py", photo, *convnet, "--csv", tmp_path / "file" / "table.csv"))
     assert "table.csv could not be written" in line
     (tmp_path / "table.csv").mkdir()

@@ -20,8 +20,8 @@ posix = pytest.mark.skipif(os.name != "posix", reason="shells, signals and file 
 
 
 @pytest.fixture
-def photo(trained):
-    return trained.data / "validation" / "tabby" / "tabby0.jpg"
+def photo(untrained):
+    return untrained.data / "validation" / "tabby" / "tabby0.jpg"
 
 
 # ---- Streams ---------------------------------------------------------------------------------------
@@ -95,9 +95,10 @@ def test_ctrl_c_that_a_library_turns_into_another_error(where):
 
 
 @posix
-def test_a_file_that_cannot_become_so_large_gets_a_sentence_and_the_old_one_stays(trained, tmp_path, sentence):
+def test_a_file_that_cannot_become_so_large_gets_a_sentence_and_the_old_one_stays(untrained, tmp_path, sentence):
     """As with a quota, or a disk that turns out to be full: the model is trained, its weights are 9 MB."""
-    limit = f"ulimit -f 2000; exec {sys.executable} {' '.join(part_command(1, trained.data, tmp_path, '--epochs', 1))}"
+    command = " ".join(part_command(1, untrained.data, tmp_path, "--epochs", 1))
+    limit = f"ulimit -f 2000; exec {sys.executable} {command}"
     (tmp_path / "small_convnet.weights.h5").write_text("old")
     done = subprocess.run(["bash", "-c", limit], cwd=PROJECT, capture_output=True, text=True, check=False)
     assert "small_convnet.weights.h5 could not be written (File too large)" in sentence(done)
@@ -108,12 +109,12 @@ def test_a_file_that_cannot_become_so_large_gets_a_sentence_and_the_old_one_stay
 
 @pytest.mark.slow
 @posix
-def test_a_terminal_that_is_closed_keeps_what_is_whole(trained, tmp_path):
+def test_a_terminal_that_is_closed_keeps_what_is_whole(untrained, tmp_path):
     """Under nohup, so that the next line cannot be written (EIO): the cached activations stay, and training resumes."""
     import pty
 
     ours, theirs = pty.openpty()
-    command = [sys.executable, *part_command(2, trained.data, tmp_path, "--epochs", 3)]
+    command = [sys.executable, *part_command(2, untrained.data, tmp_path, "--epochs", 3)]
     process = subprocess.Popen(
         command, cwd=PROJECT, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True,
         preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN),
@@ -125,7 +126,7 @@ def test_a_terminal_that_is_closed_keeps_what_is_whole(trained, tmp_path):
     os.close(ours)
     assert process.wait(120) == 2
     kept = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "activations").iterdir()}
-    done = run_part(2, trained.data, tmp_path, "--epochs", 3)
+    done = run_part(2, untrained.data, tmp_path, "--epochs", 3)
     assert done.returncode == 0 and "reusing" in done.stdout and (tmp_path / "bottleneck_fc_model.weights.h5").exists()
     assert {path.name: path.stat().st_mtime_ns for path in (tmp_path / "activations").iterdir()} == kept
 
@@ -148,12 +149,12 @@ def test_pythons_own_switches(convnet, photo, env):
     assert run("data/collect.py", "--help", env=env).returncode == 0
 
 
-def test_a_home_folders_tilde(trained, tmp_path, sentence):
+def test_a_home_folders_tilde(untrained, tmp_path, sentence):
     """As after an equals sign, where most shells leave it."""
-    env = {"HOME": str(trained.data.parent), "USERPROFILE": str(trained.data.parent)}
+    env = {"HOME": str(untrained.data.parent), "USERPROFILE": str(untrained.data.parent)}
     flags = ["--weights=~/weights/small_convnet.weights.h5", "--save=~/seen.png"]
     done = run(PROJECT / "predict.py", "~/data/validation/tabby/tabby0.jpg", *flags, env=env, folder=tmp_path)
-    assert done.returncode == 0 and (trained.data.parent / "seen.png").exists(), done.stderr
+    assert done.returncode == 0 and (untrained.data.parent / "seen.png").exists(), done.stderr
     done = run(PROJECT / "data" / "draw_cats.py", "--data=~nobody-here/x", folder=tmp_path)
     assert done.returncode == 2 and "~ must be followed by" in done.stderr
     assert list(tmp_path.iterdir()) == []
@@ -183,8 +184,8 @@ print("the variables are still there")
 
 @pytest.mark.slow
 @posix
-def test_a_part_runs_twice_and_is_interrupted_in_a_notebook(trained, tmp_path):
-    done = run("-c", CELLS, trained.data, tmp_path, env={"MPLBACKEND": "svg"})
+def test_a_part_runs_twice_and_is_interrupted_in_a_notebook(untrained, tmp_path):
+    done = run("-c", CELLS, untrained.data, tmp_path, env={"MPLBACKEND": "svg"})
     assert done.returncode == 0 and done.stdout.endswith("the variables are still there\n"), done.stderr
     assert "stopped; the same command resumes" in done.stderr
 
@@ -219,7 +220,7 @@ def test_no_name_is_run_by_make_or_its_shell(tmp_path, name):
     assert not list(tmp_path.rglob("PWNED"))
 
 
-def test_the_first_photo_and_the_models_that_can_be_used(trained, tmp_path):
+def test_the_first_photo_and_the_models_that_can_be_used(untrained, tmp_path):
     """What make gives to compare.py, where there is a weights file of an earlier version, too."""
     draw(tmp_path / "validation", calico=1)
     folder = tmp_path / "validation" / "calico"
@@ -229,7 +230,7 @@ def test_the_first_photo_and_the_models_that_can_be_used(trained, tmp_path):
     odd = (folder / "calico0.jpg").rename(folder / "a $(touch PWNED) cat.jpg")
     weights, picture = tmp_path / "weights", tmp_path / "picture.png"
     weights.mkdir()
-    shutil.copy(trained.weights / "small_convnet.weights.h5", weights)
+    shutil.copy(untrained.weights / "small_convnet.weights.h5", weights)
     (weights / "fine_tuned_vgg16.weights.h5").write_bytes(b"\x89HDF")
     done = run("tools/compare.py", tmp_path / "validation", "--weights-dir", weights, "--save", picture)
     assert done.returncode == 0, done.stderr

@@ -8,7 +8,9 @@ from pathlib import Path
 import fine_tuning_VGG16_pt1
 from conftest import history, paint, run, run_part
 from predict import load_network
+from tutorial import recipes
 from tutorial.backend import keras
+from tutorial.cli import TutorialError
 from tutorial.dataset import Photos, load_images
 from tutorial.evaluation import evaluate
 from tutorial.imagenet_weights import LAYERS, imagenet_weights, read_tensors
@@ -166,3 +168,19 @@ def test_part_1s_learning_rate_decays_to_zero_in_the_last_step(improved, tmp_pat
         fine_tuning_VGG16_pt1.main()
     rates = [float(compiled[0].optimizer._learning_rate(step)) for step in (0, 6, 12)]
     assert rates == pytest.approx([0.001, 0.0005, 0])
+
+
+def test_an_old_file_of_the_improved_recipe_names_that_recipe(tmp_path, monkeypatch):
+    monkeypatch.setattr(recipes, "project_path", lambda name: tmp_path / name)
+    for folder, flag in (("weights", ""), ("weights/improved", " --recipe improved")):
+        (tmp_path / folder).mkdir()
+        path = tmp_path / folder / "fine_tuned_vgg16.weights.h5"
+        path.write_bytes(b"\x89HDF")
+        with pytest.raises(TutorialError, match=rf"train one with python fine_tuning_VGG16_pt3\.py{flag}\.$"):
+            WeightsFile(path)
+
+
+def test_a_model_that_predicts_one_class_gets_a_warning(capsys):
+    photos = Photos(Path("validation"), ("a", "b"), [], np.float32([0, 1, 0]))
+    evaluate(lambda _: np.array([[0.4, 0.6]] * 3), photos, None, False)
+    assert "the model predicts b for every validation photo" in capsys.readouterr().out

@@ -7,7 +7,7 @@ import subprocess
 
 from conftest import PROJECT, SHARED, draw, run, run_part
 from report import tensors
-from tutorial.imagenet_weights import imagenet_weights, read_tensors
+from tutorial.imagenet_weights import read_tensors
 from tutorial.model_file import WeightsFile
 
 import numpy as np
@@ -68,9 +68,9 @@ def test_no_part_saves_where_the_tutorials_own_models_are(trained, sentence, par
     assert {path: path.stat().st_mtime_ns for path in PRETRAINED.iterdir()} == before
 
 
-def test_the_pretrained_files_are_small_and_hold_no_more_than_they_should():
+def test_the_pretrained_files_are_small_and_hold_no_more_than_they_should(imagenet_file):
     assert sum(path.stat().st_size for path in PRETRAINED.iterdir()) < 25e6
-    block5 = read_tensors(imagenet_weights())[20:]
+    block5 = read_tensors(imagenet_file)[20:]
     held = tensors(PRETRAINED / NAMES[1])
     kernels = [one for one in held.values() if one.shape == (3, 3, 512, 512)]
     assert len(kernels) == 3
@@ -80,7 +80,7 @@ def test_the_pretrained_files_are_small_and_hold_no_more_than_they_should():
 
 
 @pytest.fixture(scope="module")
-def fresh(tmp_path_factory):
+def fresh(tmp_path_factory, imagenet_file):
     """The project as it is after make setup: nothing trained."""
     folder = tmp_path_factory.mktemp("fresh") / "main"
     here = subprocess.run(["git", "ls-files"], cwd=PROJECT, capture_output=True, text=True, check=False).stdout.split(
@@ -92,9 +92,7 @@ def fresh(tmp_path_factory):
         if not name.startswith("tests/"):
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(PROJECT / name, folder / name)
-    imagenet_weights()
-    for path in PROJECT.glob("weights/vgg16*"):
-        (folder / "weights" / path.name).symlink_to(path)
+    (folder / "weights" / imagenet_file.name).symlink_to(imagenet_file)
     draw(folder / "photos", calico=1, tabby=1)
     return folder
 

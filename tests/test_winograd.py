@@ -1,7 +1,6 @@
 """Winograd's convolution is the plain one: outputs and gradients, against TensorFlow's own in float64."""
 
 from tutorial.backend import keras, tf
-from tutorial.imagenet_weights import imagenet_weights
 from tutorial.vgg16 import use_winograd
 from tutorial.winograd import convolution
 
@@ -47,10 +46,10 @@ def test_one_kernel_entry_shifts_the_image():
     assert convolution(tf.constant(picture), tf.constant(kernel))[0, :, :, 0].numpy() == pytest.approx(wanted, abs=1e-4)
 
 
-def test_vgg16s_features_and_gradients_are_the_plain_networks():
+def test_vgg16s_features_and_gradients_are_the_plain_networks(imagenet_file):
     """All 13 layers of Keras's own VGG16, with the ImageNet weights."""
     ours, other = (
-        keras.applications.VGG16(include_top=False, weights=imagenet_weights(), input_shape=(75, 75, 3)) for _ in "12"
+        keras.applications.VGG16(include_top=False, weights=imagenet_file, input_shape=(75, 75, 3)) for _ in "12"
     )
     use_winograd(ours)
     assert any(layer.convolution_op is convolution for layer in ours.layers if hasattr(layer, "convolution_op"))
