@@ -12,6 +12,7 @@ import struct
 import subprocess
 import sys
 import threading
+import time
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -68,20 +69,63 @@ AT_START = ("PYTHON", "KERAS", "MPL", "TF_")  # how variables begin that are rea
 SMALL_PHOTOS = 88  # pixels, for VGG16: 5 x 5 before block 5's pooling, which drops a row and a column, as at 150
 
 
+class Command:
+    """``python command...``, which runs in a process of its own; its methods are those of a Popen."""
+
+    def __init__(
+        self, *command: object, env: dict[str, str] | None = None, folder: Path = PROJECT, **limits: int
+    ) -> None:
+        self.words, self.written = [str(word) for word in command], TemporaryDirectory()
+        self.output = [Path(self.written.name, name) for name in ("stdout", "stderr")]
+        for file in self.output:
+            file.touch()
+        if limits:
+            pytest.importorskip("resource", reason="memory and files are limited as POSIX does it")
+        arguments = (self.words, folder, [str(file) for file in self.output], limits, env or {})
+        self.process = FORKING.Process(target=become, args=arguments)
+        self.process.start()
+
+    def poll(self) -> int | None:
+        return self.process.exitcode
+
+    def kill(self) -> None:
+        self.process.kill()
+
+    def send_signal(self, number: int) -> None:
+        os.kill(self.process.pid, number)
+
+    def communicate(self, timeout: float = 300) -> tuple[str, str]:
+        """What it wrote until its end."""
+        self.process.join(timeout)
+        if self.process.is_alive():
+            self.kill()
+            raise subprocess.TimeoutExpired(self.words, timeout)
+        return tuple(file.read_text(encoding="utf-8") for file in self.output)
+
+
+def wait_for(process: Command | subprocess.Popen, happened: Callable[[], bool], timeout: float = 120) -> None:
+    """Until something has happened; fails if the process ends before, or takes longer."""
+    until = time.monotonic() + timeout
+    while not happened():
+        if process.poll() is not None or time.monotonic() > until:
+            process.kill()
+            pytest.fail(str(process.communicate()))
+        time.sleep(0.01)
+
+
 def run(
     *command: object,
     env: dict[str, str] | None = None,
-    memory: int | None = None,
     folder: Path = PROJECT,
     timeout: float = 300,
+    **limits: int,
 ) -> subprocess.CompletedProcess:
-    """Run ``python command...`` in a folder, as from the shell, with at most ``memory`` bytes, for ``timeout`` seconds.
+    """Run ``python command...`` in a folder, as from the shell, for at most ``timeout`` seconds.
 
     It is a process of its own; a new Python, too, where a flag of Python's or a variable of AT_START is in the test.
+    ``limits`` are setrlimit's: ``RLIMIT_DATA=1_500_000_000`` bytes of memory.
     """
     words, env = [str(word) for word in command], env or {}
-    if memory:
-        pytest.importorskip("resource", reason="memory is limited as POSIX does it")
     if any(name.startswith(AT_START) for name in env) or (words[0].startswith("-") and words[0] != "-c"):
         return subprocess.run(
             [sys.executable, *words],
@@ -93,19 +137,9 @@ def run(
             timeout=timeout,
             check=False,
         )
-    with TemporaryDirectory() as temporary:
-        output = [Path(temporary, name) for name in ("stdout", "stderr")]
-        for file in output:
-            file.touch()
-        arguments = (words, folder, [str(file) for file in output], memory, env)
-        process = FORKING.Process(target=become, args=arguments)
-        process.start()
-        process.join(timeout)
-        if process.is_alive():
-            process.kill()
-            raise subprocess.TimeoutExpired(words, timeout)
-        texts = [file.read_text(encoding="utf-8") for file in output]
-        return subprocess.CompletedProcess(words, process.exitcode, *texts)
+    process = Command(*words, env=env, folder=folder, **limits)
+    texts = process.communicate(timeout)
+    return subprocess.CompletedProcess(words, process.poll(), *texts)
 
 
 def in_terminal(command: list[object], columns: int) -> tuple[int, str]:

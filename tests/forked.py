@@ -8,13 +8,13 @@ from pathlib import Path
 PROJECT = Path(__file__).resolve().parent.parent
 
 
-def become(command: list[str], folder: Path, output: list[str], memory: int | None, env: dict[str, str]) -> None:
+def become(command: list[str], folder: Path, output: list[str], limits: dict[str, int], env: dict[str, str]) -> None:
     """Be ``python command...`` from here on."""
     os.environ.update(env)
-    if memory:
+    for name, value in limits.items():
         import resource
 
-        resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
+        resource.setrlimit(getattr(resource, name), (value, value))
     os.chdir(folder)
     for number, path in enumerate([os.devnull, *output]):
         file = os.open(path, os.O_RDWR)

@@ -30,7 +30,7 @@ def test_predict_has_one_line_for_each_file_and_needs_little_memory(untrained, c
     folder = bad[0].parent.parent
     assert len(bad) + len(odd) + len(unknown) >= 300
     done = run(
-        "predict.py", folder, "--weights", untrained.weights / FILES["small_convnet"][0], "--json", memory=MEMORY
+        "predict.py", folder, "--weights", untrained.weights / FILES["small_convnet"][0], "--json", RLIMIT_DATA=MEMORY
     )
     assert done.returncode == 2 and done.stderr == ""
     found = {one["photo"]: one for one in map(json.loads, done.stdout.splitlines())}

@@ -12,7 +12,7 @@ import time
 import zipfile
 from pathlib import Path
 
-from conftest import PROJECT, run
+from conftest import PROJECT, run, wait_for
 
 import numpy as np
 import pytest
@@ -285,9 +285,7 @@ def test_a_download_that_is_interrupted_begins_again(tmp_path, half, web_server,
     Half.wait, data = 60, tmp_path / "data"
     command = [sys.executable, "-c", CODE, half, "None", "30", str(data)]
     process = subprocess.Popen(command, cwd=PROJECT / "data", stderr=subprocess.PIPE, text=True)
-    while not (data / "download").is_dir() or not any(one.stat().st_size for one in (data / "download").iterdir()):
-        time.sleep(0.05)
-        assert process.poll() is None
+    wait_for(process, lambda: any(one.stat().st_size for one in data.glob("download/*")))
     process.send_signal(by)
     _, printed = process.communicate(timeout=30)
     assert process.returncode == (130 if by == signal.SIGINT else -by) and "Traceback" not in printed

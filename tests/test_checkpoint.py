@@ -8,7 +8,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from hashlib import sha256
@@ -16,7 +15,7 @@ from io import BytesIO
 from pathlib import Path
 from types import SimpleNamespace
 
-from conftest import EPOCHS, MODELS, PROJECT, history, part_command, run_part
+from conftest import EPOCHS, MODELS, Command, history, part_command, run_part, wait_for
 from report import tensors
 from tutorial.augmentation import Features
 from tutorial.backend import keras
@@ -28,25 +27,6 @@ from tutorial.files import TEMPORARY
 import numpy as np
 import pytest
 from PIL import Image
-
-
-def begin(part: int, data: Path, weights: Path, *flags: object) -> subprocess.Popen:
-    """Start a part as from a terminal, where Ctrl-C reaches it, whatever runs the tests."""
-    listen = {}
-    if os.name == "posix":
-        listen["preexec_fn"] = lambda: signal.signal(signal.SIGINT, signal.default_int_handler)
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    command = [sys.executable, *part_command(part, data, weights, *flags)]
-    return subprocess.Popen(command, cwd=PROJECT, text=True, **pipes, **listen)
-
-
-def wait_for(process: subprocess.Popen, happened: Callable[[], bool]) -> None:
-    until = time.monotonic() + 120
-    while not happened():
-        if process.poll() is not None or time.monotonic() > until:
-            process.kill()
-            pytest.fail(str(process.communicate()))
-        time.sleep(0.01)
 
 
 def epochs_done(folder: Path, model: str, least: int) -> Callable[[], bool]:
@@ -78,7 +58,7 @@ def test_a_killed_part_resumes_and_ends_with_the_same_bits(trained, tmp_path, pa
     if part > 1:  # the cache of the training photos is being written
         moments.insert(0, lambda: any((tmp_path / "activations").glob(f"{TEMPORARY}*_train*")))
     for happened in moments:
-        process = begin(part, trained.data, tmp_path, *flags)
+        process = Command(*part_command(part, trained.data, tmp_path, *flags))
         wait_for(process, happened)
         process.kill()
         process.communicate()
@@ -97,7 +77,7 @@ def test_batch_normalization_and_a_decaying_learning_rate_are_resumed_too(traine
     """Killed once, against a run that was not."""
     flags = ["--recipe", "improved", "--epochs", 3]
     assert run_part(1, trained.data, tmp_path / "whole", *flags).returncode == 0
-    process = begin(1, trained.data, tmp_path / "cut", *flags)
+    process = Command(*part_command(1, trained.data, tmp_path / "cut", *flags))
     wait_for(process, epochs_done(tmp_path / "cut", MODELS[0], 2))
     process.kill()
     process.communicate()
@@ -109,7 +89,7 @@ def test_batch_normalization_and_a_decaying_learning_rate_are_resumed_too(traine
 @pytest.mark.skipif(os.name != "posix", reason="the signal is POSIX's")
 def test_two_at_once_ctrl_c_other_settings_and_restart(trained, tmp_path, sentence):
     weights = tmp_path / "weights"
-    process = begin(1, trained.data, weights, "--epochs", 500)
+    process = Command(*part_command(1, trained.data, weights, "--epochs", 500))
     wait_for(process, epochs_done(weights, MODELS[0], 1))
 
     line = sentence(run_part(1, trained.data, weights, "--epochs", 500))
@@ -118,7 +98,7 @@ def test_two_at_once_ctrl_c_other_settings_and_restart(trained, tmp_path, senten
     process.send_signal(signal.SIGINT)
     _, printed = process.communicate(timeout=60)
     command = " ".join(["python", *part_command(1, trained.data, weights, "--epochs", 500)])
-    assert process.returncode == 130 and printed.strip() == f"stopped; the same command resumes: {command}"
+    assert process.poll() == 130 and printed.strip() == f"stopped; the same command resumes: {command}"
     kept = (weights / f"{MODELS[0]}.checkpoint.npz").read_bytes()
 
     data = tmp_path / "data"

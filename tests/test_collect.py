@@ -18,7 +18,7 @@ from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
 from collect import AT_A_TIME
-from conftest import PROJECT, run
+from conftest import PROJECT, run, wait_for
 from photo_tools import download
 from photo_tools.collection import Collection
 from photo_tools.download import Downloader, RefusedError, UnavailableError
@@ -616,9 +616,7 @@ def test_stopped_in_the_middle_it_continues_and_fetches_nothing_twice(site, tmp_
     flags = ("flickr", "cat", "--count", 50)
     process = subprocess.Popen(**command(site, tmp_path, *flags))
     table = tmp_path / "collected" / "calico" / "attribution.csv"
-    while not table.exists() or len(table.read_bytes().splitlines()) < 15:
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.01)
+    wait_for(process, lambda: table.exists() and len(table.read_bytes().splitlines()) >= 15)
     process.send_signal(getattr(signal, how))
     start = time.monotonic()
     stdout, stderr = process.communicate(timeout=20)
@@ -737,9 +735,7 @@ def test_two_runs_do_not_use_one_folder(site, tmp_path, sentence):
     site.found, site.delay = {"cat": names(8)}, 1
     flags = ("openverse", "cat", "--count", 8)
     process = subprocess.Popen(**command(site, tmp_path, *flags))
-    while not site.photos():
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.01)
+    wait_for(process, site.photos)
     assert "another run is using" in sentence(collect(site, tmp_path, *flags))
     _, errors = process.communicate(timeout=20)
     assert process.returncode == 0 and errors == ""

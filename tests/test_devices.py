@@ -8,9 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 
-from conftest import MODELS, PROJECT, draw, history, part_command, run
+from conftest import MODELS, PROJECT, draw, history, part_command, run, wait_for
 from report import tensors
-from test_checkpoint import debris, epochs_done, wait_for
+from test_checkpoint import debris, epochs_done
 from tutorial import augmentation, devices
 from tutorial.augmentation import Features
 from tutorial.dataset import Photos

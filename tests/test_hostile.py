@@ -134,7 +134,7 @@ def test_arrays_that_are_elsewhere_or_enormous_are_refused(untrained, tmp_path, 
         if "vars" in file["layers/dense_1"] and change is not cycle:
             del file["layers/dense_1/vars/1"]
         change(file, tmp_path)
-    line = sentence(run("predict.py", photo, "--weights", path, memory=1_500_000_000))
+    line = sentence(run("predict.py", photo, "--weights", path, RLIMIT_DATA=1_500_000_000))
     assert str(path) in line and "damaged" in line
 
 

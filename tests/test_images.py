@@ -157,7 +157,7 @@ def test_a_small_file_takes_neither_gigabytes_nor_long(tmp_path, content, words)
     path = tmp_path / "photo"
     path.write_bytes(content())
     code = "import sys; from tutorial.images import read_photo; print(read_photo(sys.argv[1], 50).shape)"
-    done = run("-c", code, path, memory=1_300_000_000)
+    done = run("-c", code, path, RLIMIT_DATA=1_300_000_000)
     assert (words in done.stderr) if words else (done.stdout == "(50, 50, 3)\n"), done.stderr
 
 

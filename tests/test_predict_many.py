@@ -6,11 +6,10 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
-from conftest import PROJECT, draw, run
+from conftest import PROJECT, draw, run, wait_for
 from tutorial.cli import TutorialError
 from tutorial.recipes import pretrained_dir
 
@@ -64,12 +63,7 @@ def started(*flags: object) -> subprocess.Popen:
 
 def in_the_middle(process: subprocess.Popen, output: Path, act: Callable[[], None]) -> int:
     """Do something when the first part is there; returns the parts there are then."""
-    until = time.monotonic() + 600
-    while not list(output.glob("part-*")):
-        if process.poll() is not None or time.monotonic() > until:
-            process.kill()
-            pytest.fail(str(process.communicate()))
-        time.sleep(0.02)
+    wait_for(process, lambda: list(output.glob("part-*")), timeout=600)
     act()
     return len(list(output.glob("part-*")))
 

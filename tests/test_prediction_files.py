@@ -6,11 +6,9 @@ import os
 import re
 import shutil
 import signal
-import subprocess
 import sys
-import time
 
-from conftest import PROJECT, edited, in_terminal, run, without_escapes
+from conftest import PROJECT, Command, edited, in_terminal, run, wait_for, without_escapes
 from test_process import posix
 
 import pytest
@@ -102,14 +100,11 @@ def test_a_class_name_cannot_lead_out_of_the_folder(untrained, tmp_path, sentenc
 @posix
 def test_ctrl_c_keeps_the_rows_and_copies_so_far(many, convnet, tmp_path):
     table, there = tmp_path / "table.csv", tmp_path / "sorted"
-    command = [sys.executable, "predict.py", many, *convnet, "--csv", table, "--sort-into", there]
-    process = subprocess.Popen(command, cwd=PROJECT, stderr=subprocess.PIPE, text=True)
-    while not list(there.glob("*/0031.jpg")):  # of the first batch
-        assert process.poll() is None, process.stderr.read()
-        time.sleep(0.05)
+    process = Command("predict.py", many, *convnet, "--csv", table, "--sort-into", there)
+    wait_for(process, lambda: list(there.glob("*/0031.jpg")))  # of the first batch
     process.send_signal(signal.SIGINT)
     _, printed = process.communicate(timeout=60)
-    assert process.returncode == 130 and printed.endswith("stopped.\n") and "Traceback" not in printed
+    assert process.poll() == 130 and printed.endswith("stopped.\n") and "Traceback" not in printed
     found = rows(table)
     assert 32 <= len(found) < 3000 and all(row["sure"] for row in found)
     copies = [path.name for path in there.glob("*/*.jpg") if re.fullmatch(r"\d{4}.jpg", path.name)]

@@ -97,10 +97,8 @@ def test_ctrl_c_that_a_library_turns_into_another_error(where):
 @posix
 def test_a_file_that_cannot_become_so_large_gets_a_sentence_and_the_old_one_stays(untrained, tmp_path, sentence):
     """As with a quota, or a disk that turns out to be full: the model is trained, its weights are 9 MB."""
-    command = " ".join(part_command(1, untrained.data, tmp_path, "--epochs", 1))
-    limit = f"ulimit -f 2000; exec {sys.executable} {command}"
     (tmp_path / "small_convnet.weights.h5").write_text("old")
-    done = subprocess.run(["bash", "-c", limit], cwd=PROJECT, capture_output=True, text=True, check=False)
+    done = run(*part_command(1, untrained.data, tmp_path, "--epochs", 1), RLIMIT_FSIZE=2_048_000)
     assert "small_convnet.weights.h5 could not be written (File too large)" in sentence(done)
     assert "there is no checkpoint of this epoch" in done.stdout
     assert (tmp_path / "small_convnet.weights.h5").read_text() == "old"
