@@ -43,7 +43,9 @@ def draw_set(data: Path, counts: dict[str, int], seed: int) -> None:
     for done, (split, name, i) in enumerate(cats, 1):
         path = data / split / name / f"{name}{i}.jpg"
         if path.exists() and DRAWN not in path.read_bytes()[:200]:
-            raise TutorialError(f"{path} was not drawn by this script and is not replaced: name another folder.")
+            raise TutorialError(
+                f"{path} was not drawn by this script and is not replaced: remove it, or name another folder."
+            )
         with atomic_write(path) as temporary:
             cat_number(seed, split, name, i).save(temporary, "JPEG", quality=quality, comment=DRAWN)
         progress.update(done)

@@ -82,7 +82,7 @@ class Command:
         if limits:
             pytest.importorskip("resource", reason="memory and files are limited as POSIX does it")
         arguments = (self.words, folder, [str(file) for file in self.output], limits, env or {})
-        self.process = FORKING.Process(target=become, args=arguments)
+        self.process = FORKING.Process(target=become, args=arguments, daemon=True)
         self.process.start()
 
     def poll(self) -> int | None:

@@ -178,6 +178,7 @@ def test_a_checkpoint_belongs_to_its_photos_and_to_part_2s_model(tmp_path, capsy
     kept = (tmp_path / "a.checkpoint.npz").read_bytes()
     (tmp_path / "a.checkpoint.npz").write_bytes(kept[: len(kept) // 2])
     assert checkpoint(1, 2, 3).epochs_done == 0  # cut off
+    capsys.readouterr()
     method = kept.rindex(b"PK\1\2") + 10  # by which an array is compressed
     (tmp_path / "a.checkpoint.npz").write_bytes(kept[:method] + b"\x55" + kept[method + 1 :])
     assert checkpoint(1, 2, 3).epochs_done == 0 and "is damaged: starting again" in capsys.readouterr().out

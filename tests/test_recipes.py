@@ -161,13 +161,16 @@ def test_the_accuracy_of_blended_photos_is_that_of_the_larger_share():
 
 def test_part_1s_learning_rate_decays_to_zero_in_the_last_step(improved, tmp_path, monkeypatch):
     compiled = []
-    monkeypatch.setattr(keras.Model, "fit", lambda model, *_, **__: compiled.append(model) or sys.exit())
+    monkeypatch.setattr(keras.Model, "fit", lambda model, *_, **__: compiled.append(model.optimizer) or sys.exit())
     flags = ["--recipe", "improved", "--epochs", "4", "--batch-size", "4"]  # 9 photos: 3 steps in an epoch
-    monkeypatch.setattr(sys, "argv", ["pt1", "--data", str(improved[0]), "--weights-dir", str(tmp_path), *flags])
-    with pytest.raises(SystemExit):
-        fine_tuning_VGG16_pt1.main()
-    rates = [float(compiled[0].optimizer._learning_rate(step)) for step in (0, 6, 12)]
-    assert rates == pytest.approx([0.001, 0.0005, 0])
+    command = ["pt1", "--data", str(improved[0]), "--weights-dir", str(tmp_path), *flags]
+    for constant in ([], ["--set", "cosine_decay=False"]):
+        monkeypatch.setattr(sys, "argv", [*command, *constant])
+        with pytest.raises(SystemExit):
+            fine_tuning_VGG16_pt1.main()
+    decaying, constant = compiled
+    assert [float(decaying._learning_rate(step)) for step in (0, 6, 12)] == pytest.approx([0.001, 0.0005, 0])
+    assert float(constant.learning_rate) == pytest.approx(0.001)
 
 
 def test_an_old_file_of_the_improved_recipe_names_that_recipe(tmp_path, monkeypatch):
@@ -176,8 +179,9 @@ def test_an_old_file_of_the_improved_recipe_names_that_recipe(tmp_path, monkeypa
         (tmp_path / folder).mkdir()
         path = tmp_path / folder / "fine_tuned_vgg16.weights.h5"
         path.write_bytes(b"\x89HDF")
+        monkeypatch.chdir(tmp_path)
         with pytest.raises(TutorialError, match=rf"train one with python fine_tuning_VGG16_pt3\.py{flag}\.$"):
-            WeightsFile(path)
+            WeightsFile(path.relative_to(tmp_path))
 
 
 def test_a_model_that_predicts_one_class_gets_a_warning(capsys):

@@ -27,24 +27,26 @@ def trained_models(folders: list[Path]) -> list[TrainedModel]:
     Raises:
         TutorialError: there is none.
     """
-    found, error = [], TutorialError(f"there is no trained model in {folders[0]}: run the parts first.")
+    found, errors = [], []
     for path in [path for folder in folders for name, _ in FILES.values() if (path := folder / name).exists()]:
         try:
             found.append(TrainedModel(path))
-        except TutorialError as unusable:
-            error = unusable
-            echo(f"left out: {error}")
+        except TutorialError as error:
+            errors.append(error)
     if not found:
-        raise error
+        raise errors[0] if errors else TutorialError(f"there is no trained model in {folders[0]}: run the parts first.")
+    for error in errors:
+        echo(f"left out: {error}")
     return found
 
 
 def first_photo(place: Path) -> tuple[Path, Image.Image]:
     """A photo, or the first one in a folder that can be read. Raises PhotoError if there is none."""
-    for path in find_photos(place).photos:
+    photos = find_photos(place).photos or [place]
+    for path in photos:
         with suppress(PhotoError):
             return path, open_photo(path)
-    return place, open_photo(place)
+    return photos[0], open_photo(photos[0])
 
 
 def main() -> None:
@@ -76,6 +78,7 @@ def main() -> None:
         if path and photo:
             [probabilities], _ = model.predict([read_photo(path, info.image_size)])
             predicted = "{} ({:.1%})".format(*info.best_class(probabilities))
+            del model.network  # one at a time in memory
             if args.save:
                 shown.append(Prediction(photo, predicted, f"{info.model}, {info.recipe} recipe"))
         cells = info.model, info.recipe, info.settings.get("epochs", "-"), counts, *accuracies, f"{info.minutes:.1f}"

@@ -7,6 +7,7 @@ predictions. The models in ``weights/pretrained`` were made with it.
 """
 
 import sys
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,8 +32,12 @@ def shrink(path: Path, folder: Path) -> Path:
     if info.half_precision or info.model == "bottleneck_fc_model":
         raise TutorialError(f"{path} cannot be shrunk further: copy it instead.")
     target = folder / FILES[info.model][0]
-    if target.exists() and not WeightsFile(target).info.half_precision:
-        raise TutorialError(f"{target} would be overwritten: name another folder than {folder}.")
+    if target.exists():
+        shrunk = False
+        with suppress(TutorialError):  # of another version, or damaged
+            shrunk = WeightsFile(target).info.half_precision
+        if not shrunk:
+            raise TutorialError(f"{target} would be overwritten: remove it, or name another folder.")
     model = load_network(file)
 
     from tutorial.vgg16 import with_features, without_frozen_blocks  # only now: TensorFlow takes seconds to load

@@ -251,7 +251,7 @@ def _numbers(digests: Sequence[bytes]) -> np.ndarray:
 def _parse(path: Path, content: bytes) -> ModelInfo:
     """The metadata of a weights file of this content. Raises TutorialError, see :class:`WeightsFile`."""
     command = next((command for model, (_, command) in FILES.items() if path.name.startswith(model)), FIRST_COMMAND)
-    if path.parent == weights_dir("improved"):
+    if path.parent.resolve() == weights_dir("improved").resolve():
         command += " --recipe improved"
     other = TutorialError(f"{path} was not saved by this version of the tutorial: train one with {command}.")
     if content.startswith(b"\x89HDF"):
