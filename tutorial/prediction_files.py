@@ -72,7 +72,7 @@ def prediction_table(path: Path, class_names: list[str]) -> Iterator[Callable[[P
     is interrupted, the file has the rows so far.
 
     Raises:
-        TutorialError: the file cannot be written, or is a photo, or has the name of one: ``--csv a.jpg b.jpg`` is a slip.
+        TutorialError: the file cannot be written, or is a photo or called like one: ``--csv a.jpg b.jpg`` is a slip.
     """
     if path.suffix.lower() in SUFFIXES or (path.is_file() and photo_kind(path)):
         raise TutorialError(f"{path} is a photo, or named like one, and not a table: use --csv table.csv.")
