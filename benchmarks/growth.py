@@ -4,7 +4,7 @@
     python benchmarks/growth.py --data ../shared/datasets/cats_vs_dogs --sizes 100000 --what duplicates
 
 Each size is the data folder's photos under new names, four fifths of them for training, made small and encoded again,
-so that no two files are equal. One epoch and one cached copy of each photo, and parts 2 and 3 at 64 x 64 pixels, to
+so that no two files are equal. One epoch and one cached copy of each photo, and parts 2 and 3 at 32 x 32 pixels, to
 save time: what is held in memory for each photo depends on neither. Each of ``--what`` has a table of its own on the
 page. Needs Linux or macOS.
 """
@@ -23,11 +23,11 @@ import numpy as np
 
 TABLE = project_path("benchmarks/growth.md")
 HEADING = (
-    "# Cost by the number of photos\n\nWritten by `benchmarks/growth.py`: one epoch, parts 2 and 3 at 64 x 64 pixels, "
+    "# Cost by the number of photos\n\nWritten by `benchmarks/growth.py`: one epoch, parts 2 and 3 at 32 x 32 pixels, "
     "part 3 with one cached\ncopy of each photo; each part is a process of its own, from its start to its end.\n"
 )
 SIZES = [5000, 100000]
-SMALL = ["--set", "image_size=64"]  # of part 2, and so of part 3: a sixth of the time
+SMALL = ["--set", "image_size=32"]  # of part 2, and so of part 3: a twentieth of the time
 PARTS = {"part 1": [], "part 2": SMALL, "part 3": ["--cached-copies", 1]}  # flags besides those that all have
 CACHES = {"part 2": "bottleneck_features", "part 3": "block4"}
 DUPLICATES = "duplicates"
