@@ -61,9 +61,13 @@ def train_missing(data: Path, folder: Path, recipe: str, parts: list[int], seed:
     Part 2's bottleneck features do not depend on the seed: another seed's are copied.
 
     Raises:
-        TutorialError: a part failed, see its message.
+        TutorialError: a part failed, see its message; or the folder has a run of another seed.
     """
     for part, (name, command) in enumerate(FILES.values(), 1):
+        if part in parts and (folder / name).exists():
+            other = WeightsFile(folder / name).info.settings.get("seed")
+            if other != seed:
+                raise TutorialError(f"{folder / name} is of seed {other}, not {seed}: name another folder with --runs.")
         if part in parts and not (folder / name).exists():
             flags = ["--data", data, "--weights-dir", folder, "--seed", seed, "--recipe", recipe]
             script = command.split()[1]

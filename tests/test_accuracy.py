@@ -181,6 +181,11 @@ def test_runs_on_other_photos_are_refused(runs, tmp_path):
         accuracy.read_run(0, weights, tmp_path / "other")
 
 
+def test_a_run_of_another_seed_is_refused(runs, tmp_path):
+    with pytest.raises(TutorialError, match=r"is of seed 0, not 3.*--runs"):
+        accuracy.train_missing(tmp_path, runs / "data/original/seed0", "original", [1], 3)
+
+
 def test_a_part_that_fails_ends_the_benchmark(tmp_path, monkeypatch):
     called = []
 

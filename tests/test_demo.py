@@ -145,7 +145,8 @@ def test_in_a_browser(trained, demo, browser, tmp_path):
 
 def test_errors_are_sentences(trained, demo, tmp_path, sentence):
     flags = ["--no-browser", "--weights-dir", trained.weights]
-    assert "is in use: name another with --port" in sentence(run("tools/demo.py", *flags, "--port", demo.port))
+    line = sentence(run("tools/demo.py", *flags, "--port", demo.port))
+    assert "(Address already in use): name another with --port" in line
     line = sentence(run("tools/demo.py", "--no-browser", "--weights-dir", tmp_path))
     assert "there is no trained model in" in line
     assert "nix.jpg does not exist" in sentence(run("tools/demo.py", *flags, "--example", tmp_path / "nix.jpg"))

@@ -138,7 +138,7 @@ def test_another_list_or_model_is_refused(photos, tmp_path, sentence):
 
 
 def test_a_home_folders_tilde_but_not_in_a_url():
-    assert place("~/photos") == str(Path.home() / "photos") and place("s3://a/~b/") == "s3://a/~b/"
+    assert place("~/photos") == str(Path.home() / "photos") and place("s3://a/~b/") == "s3://a/~b"
 
 
 def test_what_is_no_list_of_photos_is_one_sentence(tmp_path, sentence):

@@ -4,6 +4,7 @@ from fine_tuning_VGG16_pt1 import batchnorm_convnet, small_convnet
 from fine_tuning_VGG16_pt2 import top_model
 from tutorial.backend import keras
 from tutorial.imagenet_weights import imagenet_weights, read_tensors
+from tutorial.training import TrainingProgress
 from tutorial.vgg16 import use_winograd
 
 import numpy as np
@@ -60,11 +61,13 @@ def test_the_improved_top_model_is_scikit_learns_logistic_regression(classes):
 
 
 def test_mixed_precision_keeps_weights_and_predictions_in_float32():
-    """What part 3 builds on a GPU with tensor cores, here on the processor."""
+    """What part 3 builds on a GPU with tensor cores, here on the processor; and what is built after its training."""
     keras.mixed_precision.set_global_policy("mixed_float16")
     try:
         base = vgg16(32, weights=False)
         network = keras.Model(base.input, top_model(base.output_shape[1:], 2)(base.output))
+        TrainingProgress().on_train_end()
+        assert keras.layers.Dense(1).compute_dtype == "float32"
     finally:
         keras.mixed_precision.set_global_policy("float32")
     assert base.get_layer("block5_conv1").compute_dtype == "float16"

@@ -20,6 +20,7 @@ from predict import TrainedModel
 from tools.compare import trained_models
 from tutorial.cli import TutorialError, echo, file_path, number_type, parser, run
 from tutorial.images import PhotoError, data_url, decode_photo, read_file
+from tutorial.model_file import best_weights
 from tutorial.recipes import own_folders, pretrained_dir
 
 import numpy as np
@@ -241,7 +242,7 @@ def main() -> None:
     try:
         models = trained_models([args.weights_dir] if args.weights_dir else own_folders())
     except TutorialError:
-        if args.weights_dir:
+        if args.weights_dir or best_weights().parent != pretrained_dir():
             raise
         models = trained_models([pretrained_dir()])
     if args.example:
@@ -260,8 +261,9 @@ def main() -> None:
         try:
             listening.bind(("127.0.0.1", args.port))
             listening.listen()
-        except OSError:
-            raise TutorialError(f"port {args.port} is in use: name another with --port.") from None
+        except OSError as error:
+            why = f"port {args.port} cannot be used ({error.strerror})"
+            raise TutorialError(f"{why}: name another with --port.") from None
         echo(f"open {address} in a browser; Ctrl-C ends it")
         if not args.no_browser:
             threading.Timer(1, webbrowser.open, [address]).start()

@@ -84,7 +84,7 @@ def read_anywhere(name: str) -> bytes:
             return file.read()
     except FileNotFoundError:
         raise PhotoError(f"{name} does not exist.") from None
-    except OSError as error:
+    except (OSError, pa.ArrowException) as error:
         raise PhotoError(f"{name} cannot be read ({error}).") from None
     except TutorialError as error:  # of locate
         raise PhotoError(str(error)) from None
@@ -132,8 +132,8 @@ def find_photos(source: str) -> Iterator[str]:
 
 
 def place(text: str) -> str:
-    """An argparse type: a URL, or a path, whose ~ is the home folder."""
-    return text if "://" in text else str(file_path(text))
+    """An argparse type: a URL, or a path, whose ~ is the home folder; without a slash at the end."""
+    return text.rstrip("/") if "://" in text else str(file_path(text))
 
 
 place.__name__ = file_path.__name__
@@ -274,7 +274,12 @@ def main() -> None:
     if "://" not in args.output:
         lock(Path(args.output))
     digest = sha256(model.file.content).hexdigest()
-    photos = list_photos(args.source, args.output, digest, args.format, args.part_size)
+    try:
+        photos = list_photos(args.source, args.output, digest, args.format, args.part_size)
+    except (OSError, pa.ArrowException) as error:
+        raise TutorialError(
+            f"{args.source} cannot be read or {args.output} not written ({error}): check them and your credentials."
+        ) from None
     for handler in logging.getLogger("ray.data").handlers:
         if isinstance(handler, logging.StreamHandler):
             handler.setLevel("CRITICAL")  # the rest is in its log file

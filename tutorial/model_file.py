@@ -248,11 +248,16 @@ def _numbers(digests: Sequence[bytes]) -> np.ndarray:
     return np.array([_number(digest) for digest in digests], np.uint64)
 
 
+def training_command(path: Path) -> str:
+    """The command that makes a file of a part, by its name and folder."""
+    command = next((command for model, (_, command) in FILES.items() if path.name.startswith(model)), FIRST_COMMAND)
+    improved = path.parent.resolve() == weights_dir("improved").resolve()
+    return command + " --recipe improved" * improved
+
+
 def _parse(path: Path, content: bytes) -> ModelInfo:
     """The metadata of a weights file of this content. Raises TutorialError, see :class:`WeightsFile`."""
-    command = next((command for model, (_, command) in FILES.items() if path.name.startswith(model)), FIRST_COMMAND)
-    if path.parent.resolve() == weights_dir("improved").resolve():
-        command += " --recipe improved"
+    command = training_command(path)
     other = TutorialError(f"{path} was not saved by this version of the tutorial: train one with {command}.")
     if content.startswith(b"\x89HDF"):
         raise other

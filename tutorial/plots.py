@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tutorial.cli import TutorialError, escape
 from tutorial.files import atomic_write
-from tutorial.model_file import FILES
+from tutorial.model_file import training_command
 
 import numpy as np
 from matplotlib import colormaps
@@ -55,7 +55,7 @@ def read_history(path: Path) -> dict[str, list[float]]:
     Raises:
         TutorialError: the file is missing or damaged.
     """
-    command = FILES[path.stem][1]
+    command = training_command(path)
     if not path.exists():
         raise TutorialError(f"there is no {path}: run {command} first, or name its folder with --weights-dir.")
     try:

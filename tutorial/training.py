@@ -67,7 +67,7 @@ def accuracy(labels: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
 class TrainingProgress(keras.callbacks.Callback):
     """A progress bar over all epochs, and an end to training that has diverged.
 
-    When ``fit`` ends, so does training on several GPUs: networks that are made then predict on one.
+    When ``fit`` ends, so do training on several GPUs and mixed precision: networks that are made then predict.
     """
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
@@ -87,6 +87,7 @@ class TrainingProgress(keras.callbacks.Callback):
 
     def on_train_end(self, logs: dict[str, float] | None = None) -> None:  # noqa: D102
         use_one_device()
+        keras.mixed_precision.set_global_policy("float32")
 
     def _check(self, loss: float) -> None:
         if not math.isfinite(loss):
