@@ -86,7 +86,7 @@ def main() -> None:
         *rows,
         "",
         f"{args.photos} photos of 640 x 480 pixels, {PARTS} parts, {args.rounds} rounds, in turn: mean and range, the "
-        "start not included. A worker has one core, predict.py has both.",
+        "start not included. A worker's network has one core, and other threads decode its photos; predict.py has both.",
     ]
     write_section(TABLE, HEADING, args.model, lines)
 
