@@ -26,7 +26,6 @@ from forked import PROJECT, become
 
 import h5py
 import numpy as np
-import PIL
 import pytest
 from PIL import Image
 
@@ -63,8 +62,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 # Commands are forked from a process that has loaded Keras, which takes longer than most of them.
 FORKING = multiprocessing.get_context("forkserver" if os.name == "posix" else "spawn")
-PLUGINS = [f"PIL.{name}" for name in PIL._plugins]  # Pillow's formats
-FORKING.set_forkserver_preload(["tutorial.backend", "matplotlib.pyplot", "h5py", "PIL.ImageCms", *PLUGINS])
+FORKING.set_forkserver_preload(["tutorial.backend", "matplotlib.pyplot", "h5py"])  # more is memory that tests limit
 AT_START = ("PYTHON", "KERAS", "MPL", "TF_")  # how variables begin that are read when Python or a package starts
 SMALL_PHOTOS = 88  # pixels, for VGG16: 5 x 5 before block 5's pooling, which drops a row and a column, as at 150
 
