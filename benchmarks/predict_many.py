@@ -85,8 +85,9 @@ def main() -> None:
         "|---|---|---|---|---|",
         *rows,
         "",
-        f"{args.photos} photos of 640 x 480 pixels, {PARTS} parts, {args.rounds} rounds, in turn: mean and range, the "
-        "start not included. A worker's network has one core, and other threads decode its photos; predict.py has both.",
+        f"{args.photos} photos of 640 x 480 pixels, {PARTS} parts, rounds: {args.rounds}, in turn: mean and range, the "
+        "start not included. A worker's network has one core, and other threads decode its photos; predict.py has "
+        "both.",
     ]
     write_section(TABLE, HEADING, args.model, lines)
 
