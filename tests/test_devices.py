@@ -70,7 +70,7 @@ def compare(part: int, data: Path, weights: Path, *flags: object) -> list[str]:
 # The improved recipe takes smaller steps here: Adam's first ones have the full length whatever the gradient's, so that
 # its sign, where it is all but zero, is a matter of rounding.
 @pytest.mark.slow
-@pytest.mark.parametrize("flags", [[], ["--recipe", "improved", "--set", "learning_rate=0.0001"]])
+@pytest.mark.parametrize("flags", [[], ["--recipe", "improved", "--set", "learning_rate=0.00005"]])
 def test_part_1_on_two_devices_is_part_1_on_one(data, tmp_path, flags):
     """With batch normalization over both devices' photos and class weights, too."""
     compare(1, data, tmp_path, *COMMON, *flags)
