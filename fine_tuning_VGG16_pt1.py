@@ -35,8 +35,8 @@ RECIPES = {  # what a recipe does not name is off; --set changes any value, e.g.
         augmentation=dict(shear_range=0.2, zoom_range=0.2, horizontal_flip=True),  # shear in radians
     ),
     "improved": dict(
-        network="batchnorm_convnet", epochs=100, batch_size=32, dropout=0.3,
-        optimizer="adam", learning_rate=0.001, cosine_decay=True, class_weights=True,  # cosine decay to 0
+        network="batchnorm_convnet", epochs=100, batch_size=32, dropout=0.3, class_weights=True,
+        optimizer="adam", learning_rate=0.001, cosine_decay=True,  # of the learning rate, to 0
         augmentation=dict(  # rotation in degrees, shear in radians, the others are fractions
             shear_range=0.2, zoom_range=0.2, horizontal_flip=True, rotation_range=15.0, shift_range=0.1,
             brightness=0.15, contrast=0.2, random_erasing=0.3, mixup_alpha=0.4,

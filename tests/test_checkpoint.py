@@ -115,6 +115,25 @@ def test_two_at_once_ctrl_c_other_settings_and_restart(trained, tmp_path, senten
     assert not debris(weights)
 
 
+def test_with_a_damaged_checkpoint_a_run_starts_again(trained, tmp_path):
+    """And the temporary files of the run that had the lock are removed, but not those of another program."""
+    whole = (trained.weights / "bottleneck_fc_model.weights.h5").read_bytes()
+    for folder in (tmp_path, tmp_path / "preview"):
+        folder.mkdir(exist_ok=True)
+        for mark in ("0123abcd", "4567abcd"):
+            (folder / f"{TEMPORARY}{mark}-x-a.png").write_bytes(whole[:100])
+    (tmp_path / ".lock").write_text("0123abcd\n")
+    damaged = tmp_path / f"{MODELS[0]}.checkpoint.npz"
+    np.savez(damaged, metadata="{}")
+    directory = damaged.read_bytes().rindex(b"PK\1\2")
+    with open(damaged, "rb+") as file:  # the method by which it is compressed, which becomes one that there is not
+        file.seek(directory + 10)
+        file.write(b"\x55")
+    done = run_part(1, trained.data, tmp_path, "--epochs", 2)
+    assert done.returncode == 0 and "is damaged: starting again" in done.stdout
+    assert debris(tmp_path) == [f"{TEMPORARY}4567abcd-x-a.png"] * 2
+
+
 def test_a_loss_that_is_not_finite_stops_the_run_and_overwrites_nothing(trained, tmp_path, sentence):
     shutil.copy(trained.weights / "bottleneck_fc_model.weights.h5", tmp_path)
     shutil.copytree(trained.weights / "activations", tmp_path / "activations")
@@ -129,6 +148,18 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_overwrites_nothing(trained,
     line = sentence(done)
     assert "the loss is nan in epoch 1" in line and "learning_rate" in line
     assert weights.read_bytes() == before and not debris(tmp_path)
+
+
+def test_a_model_that_predicts_one_class_gets_a_warning(trained, tmp_path):
+    """One class's training photos are ten times the other's, and an epoch is not enough to learn more."""
+    for split, counts in (("train", {"a": 1, "b": 12}), ("validation", {"a": 2, "b": 2})):
+        for name, count in counts.items():
+            (tmp_path / split / name).mkdir(parents=True)
+            for i in range(count):
+                color = (i, 90 + (name == "b"), 90 + (split == "train"))  # no two photos are the same
+                Image.new("RGB", (60, 60), color).save(tmp_path / split / name / f"{i}.png")
+    done = run_part(1, tmp_path, tmp_path / "weights", "--epochs", 1)
+    assert done.returncode == 0 and "the model predicts b for every validation photo" in done.stdout
 
 
 @pytest.fixture
@@ -148,6 +179,18 @@ def disk(tmp_path) -> Iterator[Callable[[str], Path]]:
         subprocess.run(["umount", str(point)], check=True)
 
 
+def test_a_full_disk_is_a_sentence_and_leaves_what_was_there(trained, disk, sentence):
+    """Room for the preview and the plots, not for the weights."""
+    weights = disk("size=3m")
+    old = weights / "small_convnet.weights.h5"
+    old.write_bytes(b"old")
+    done = run_part(1, trained.data, weights, "--epochs", 2)
+    assert "there is no checkpoint of this epoch to resume from" in done.stdout
+    line = sentence(done)
+    assert str(old) in line and "could not be written" in line
+    assert old.read_bytes() == b"old" and not debris(weights)
+
+
 @pytest.mark.parametrize("part", [1, 2, 3])
 def test_a_folder_that_may_not_be_written_to(trained, disk, sentence, part):
     weights = disk("size=20m")
@@ -159,7 +202,7 @@ def test_a_folder_that_may_not_be_written_to(trained, disk, sentence, part):
     assert sorted(weights.iterdir()) == before
 
 
-def test_a_checkpoint_belongs_to_its_photos_and_to_part_2s_model(tmp_path, capsys):
+def test_a_checkpoint_belongs_to_its_photos_and_to_part_2s_model(tmp_path):
     """Each of the three digests alone makes another run of it."""
     args = SimpleNamespace(recipe="original", seed=0, restart=False, begun=time.monotonic())
     labels = Photos(tmp_path, ("a", "b"), [], np.float32([0, 1, 0, 1]))
@@ -178,10 +221,6 @@ def test_a_checkpoint_belongs_to_its_photos_and_to_part_2s_model(tmp_path, capsy
     kept = (tmp_path / "a.checkpoint.npz").read_bytes()
     (tmp_path / "a.checkpoint.npz").write_bytes(kept[: len(kept) // 2])
     assert checkpoint(1, 2, 3).epochs_done == 0  # cut off
-    capsys.readouterr()
-    method = kept.rindex(b"PK\1\2") + 10  # by which an array is compressed
-    (tmp_path / "a.checkpoint.npz").write_bytes(kept[:method] + b"\x55" + kept[method + 1 :])
-    assert checkpoint(1, 2, 3).epochs_done == 0 and "is damaged: starting again" in capsys.readouterr().out
     (tmp_path / "a.checkpoint.npz").write_bytes(kept)
     others = {"training photos": (9, 2, 3), "validation photos": (1, 9, 3), "part 2's model": (1, 2, 9)}
     for name, values in others.items():

@@ -4,7 +4,7 @@ import os
 import stat
 
 from tutorial.cli import TutorialError
-from tutorial.files import LOCK, TEMPORARY, atomic_write, lock
+from tutorial.files import atomic_write
 
 import pytest
 
@@ -46,14 +46,3 @@ def test_a_file_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
     with atomic_write(tmp_path / "a") as temporary:
         temporary.write_text("hello")
     assert happened == [5, "named"] + ["folder"] * (os.name == "posix")
-
-
-def test_what_a_killed_run_left_is_removed_and_nothing_of_another_program(tmp_path):
-    (tmp_path / "preview").mkdir()
-    for mark in ("0123abcd", "4567abcd"):
-        for folder in (tmp_path, tmp_path / "preview"):
-            (folder / f"{TEMPORARY}{mark}-x-a.png").write_text("half")
-    (tmp_path / LOCK).write_text("0123abcd\n")  # of the run that was killed
-    lock(tmp_path)
-    left = sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file())
-    assert left == sorted([LOCK, f"{TEMPORARY}4567abcd-x-a.png", f"preview/{TEMPORARY}4567abcd-x-a.png"])

@@ -182,9 +182,3 @@ def test_an_old_file_of_the_improved_recipe_names_that_recipe(tmp_path, monkeypa
         monkeypatch.chdir(tmp_path)
         with pytest.raises(TutorialError, match=rf"train one with python fine_tuning_VGG16_pt3\.py{flag}\.$"):
             WeightsFile(path.relative_to(tmp_path))
-
-
-def test_a_model_that_predicts_one_class_gets_a_warning(capsys):
-    photos = Photos(Path("validation"), ("a", "b"), [], np.float32([0, 1, 0]))
-    evaluate(lambda _: np.array([[0.4, 0.6]] * 3), photos, None, False)
-    assert "the model predicts b for every validation photo" in capsys.readouterr().out
