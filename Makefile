@@ -31,7 +31,7 @@ imagenet := weights/vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5
 flags = --data "$$DATA" --recipe $(RECIPE)
 saved := weights$(if $(filter-out original,$(RECIPE)),/$(RECIPE))
 
-# The drawn cats are there to see everything work soon: a third of the blog post's epochs in the slow part.
+# The drawn cats are there to see everything work soon: a third of the recipe's epochs in the slow part.
 ifeq ($(DATA),data/drawn)
 photos := data/drawn/.complete
 part3 := $(if $(filter original,$(RECIPE)),--epochs 10)

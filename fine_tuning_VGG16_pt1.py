@@ -29,7 +29,7 @@ from keras.optimizers import Adam, RMSprop, schedules
 
 IMAGE_SIZE = 150  # photos are resized to 150 x 150
 RECIPES = {  # what a recipe does not name is off; --set changes any value, e.g. --set augmentation.zoom_range=0.3
-    "original": dict(  # the blog post's
+    "original": dict(  # the blog post's, with 30 epochs instead of 50
         network="small_convnet", epochs=30, batch_size=16, dropout=0.5,
         optimizer="rmsprop", learning_rate=0.001,
         augmentation=dict(shear_range=0.2, zoom_range=0.2, horizontal_flip=True),  # shear in radians
@@ -65,7 +65,7 @@ def small_convnet(num_classes: int, dropout: float = 0.5, image_size: int = IMAG
 
 def batchnorm_convnet(num_classes: int, dropout: float = 0.3, image_size: int = IMAGE_SIZE) -> keras.Model:
     """Batch normalization, and global average pooling instead of Flatten: 391,649 parameters."""
-    network = keras.Sequential([keras.Input((image_size, image_size, 3))], name="small_convnet")
+    network = keras.Sequential([keras.Input((image_size, image_size, 3))], name="batchnorm_convnet")
     for filters, kernel_size, strides in ((32, 5, 2), (64, 3, 1), (128, 3, 1), (256, 3, 1)):
         network.add(layers.Conv2D(filters, kernel_size, strides, padding="same", use_bias=False))
         network.add(layers.BatchNormalization(momentum=0.9, synchronized=replicas() > 1))  # on several GPUs

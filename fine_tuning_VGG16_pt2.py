@@ -39,7 +39,7 @@ RECIPES = {  # what a recipe does not name is off; --set changes any value, e.g.
         optimizer="rmsprop", learning_rate=0.001,
     ),
     "improved": dict(
-        image_size=256, preprocessing="caffe",  # pixels as VGG16 was trained on them
+        image_size=256, preprocessing="caffe",  # as Keras's vgg16.preprocess_input
         pooling="avg",  # global average pooling instead of Flatten and Dense
         C=0.06,  # inverse strength of the L2 regularization, as in scikit-learn's LogisticRegression
         epochs=50, batch_size=32,
@@ -54,7 +54,7 @@ def top_model(feature_shape: tuple[int, ...], num_classes: int, dropout: float =
 
     The blog post's Flatten and Dense(256) have 2,097,665 parameters for 4 x 4 x 512 features and two classes. With
     global average pooling 513 are left, a logistic regression on each photo's 512 averages, which are normalized to
-    mean 0 and standard deviation 1.
+    mean 0 and standard deviation 1. ``dropout`` is for the first alone, ``l2`` for the second.
     """
     if len(feature_shape) > 1:
         body = [layers.Flatten(), layers.Dense(256, activation="relu"), layers.Dropout(dropout)]

@@ -5,7 +5,7 @@ the last block: the first blocks detect edges and textures, which all photos hav
 VGG16's weights: the top model is already trained (a random one would send large gradients back), and the learning rate
 is small.
 
-    python fine_tuning_VGG16_pt3.py --data data                       after part 2 with the same flags
+    python fine_tuning_VGG16_pt3.py --data data                       after part 2 with the same folders and recipe
     python fine_tuning_VGG16_pt3.py --data data --recipe improved
 """
 
@@ -30,7 +30,7 @@ import numpy as np
 from keras.optimizers import SGD, Adam
 
 RECIPES = {  # what a recipe does not name is off; --set changes any value, e.g. --set augmentation.zoom_range=0.3
-    "original": dict(  # the blog post's
+    "original": dict(  # the blog post's, with 30 epochs instead of 50
         epochs=30, batch_size=16, dropout=0.5,
         optimizer="sgd", learning_rate=0.0001, momentum=0.9,
         augmentation=dict(shear_range=0.2, zoom_range=0.2, horizontal_flip=True),  # shear in radians
@@ -65,7 +65,7 @@ def main() -> None:
             f"{top_file} is a {part2.model} ({part2.recipe}) for {' and '.join(part2.class_names)}, not part 2's top "
             f"model ({args.recipe}) for {' and '.join(train.class_names)}; run first: {command}"
         )
-    s.pooling = part2.settings["pooling"]
+    s.pooling = part2.settings["pooling"]  # saved with the model: predict.py builds the same network
 
     # VGG16 without its classifier, as trained on ImageNet, and part 2's trained top model on it
     base = keras.applications.VGG16(
@@ -89,7 +89,7 @@ def main() -> None:
     validation_data = Images(validation, s.batch_size, part2.preprocessing)
     weights_file = args.weights_dir / "fine_tuned_vgg16.weights.h5"
     s.epochs = s.epochs or math.ceil(s.steps / len(train_data))
-    s.cached_copies = min(s.cached_copies, s.epochs)
+    s.cached_copies = min(s.cached_copies, s.epochs)  # an epoch uses one copy
     checkpoint = Checkpoint(weights_file, args, s, train_data, validation_data, top.get_weights())
 
     # The frozen blocks' output for an image never changes, so it is computed once for a few augmented copies of each

@@ -110,13 +110,13 @@ def main() -> int:
     p = parser(__doc__)
     add, text = p.add_argument, 'report "not sure" below this probability, 0 to 1 (default: from the weights file)'
     add("photos", nargs="+", type=file_path, metavar="PHOTO", help="photos, or folders of them")
-    add("--weights", type=file_path, metavar="FILE", help="weights file (default: part 3's in weights/, or 2's or 1's)")
+    add("--weights", type=file_path, metavar="FILE", help="weights file (default: part 3's, 2's, 1's or a pretrained)")
     add("--threshold", type=probability, metavar="P", help=text)
     add("--save", type=file_path, metavar="PICTURE", help="write the photos with their predictions as a picture")
     add("--explain", action="store_true", default=None, help="save Grad-CAM heat maps (default: explained.png)")
     add("--json", action="store_true", help="print one JSON object per photo and nothing else on standard output")
     add("--csv", type=file_path, metavar="TABLE", help="write the predictions as a table instead of printing them")
-    add("--sort-into", type=file_path, metavar="DIR", help="copy each photo to DIR/<class>/ or DIR/not-sure/")
+    add("--sort-into", type=file_path, metavar="DIR", help="copy each photo to DIR/<class>/, or DIR/not-sure/")
     add("--imagenet", action="store_true", help="the top two of ImageNet's 1,000 classes (downloads 553 MB, once)")
     args = p.parse_args()
     for flag in ("weights", "threshold", "explain", "csv", "sort-into"):

@@ -1,6 +1,6 @@
-"""What data/prune.py finds: label errors, outliers, copies, and how long it takes.
+"""What data/prune.py finds: label errors, outliers and copies.
 
-    python benchmarks/prune.py --datasets ../shared/datasets        writes benchmarks/prune.md, in about 15 minutes
+    python benchmarks/prune.py --datasets ../shared/datasets        writes benchmarks/prune.md, in about 10 minutes
 
 Labels are swapped, or dogs are planted among the cats of one class: 2, 5 and 8% of the photos. Recall is the share of
 them in the first 10% of the ranking; a random ranking has 10%.
@@ -20,8 +20,8 @@ from photo_tools.duplicates import NEAR, fingerprint, near_pairs
 from photo_tools.label_errors import out_of_fold_probabilities
 from photo_tools.outliers import IMAGE_SIZE, outlier_scores, photo_features
 from photo_tools.photo_folders import inspect_photos
-from report import Clock, command, linked_photos, machine
-from tutorial.cli import PROJECT, TutorialError, file_path, parser, positive_int, project_path, run
+from report import command, machine
+from tutorial.cli import TutorialError, file_path, parser, positive_int, project_path, run
 from tutorial.dataset import find_photos
 from tutorial.files import atomic_write
 from tutorial.images import open_photo
@@ -29,10 +29,10 @@ from tutorial.images import open_photo
 import numpy as np
 from PIL import Image, ImageEnhance, ImageOps
 
+TABLE = project_path("benchmarks/prune.md")
 FRACTIONS = (0.02, 0.05, 0.08)
 FIRST = 0.10
 CATS, DOGS = 500, 200  # of cats_vs_dogs: the first by name of train/cats and of validation/dogs
-PHOTOS = {"train": 1000, "validation": 400}  # of cats_vs_dogs, a class, that prune.py is timed on
 
 
 def spread(found: list[float]) -> str:
@@ -163,44 +163,22 @@ def copies_table(datasets: Path) -> list[str]:
     return [*lines, "", f"The nearest of the other pairs: {nearest}."]
 
 
-def time_table(data: Path) -> list[str]:
-    """The time of prune.py on cats_vs_dogs, and what it finds there."""
-    prune = PROJECT / "data" / "prune.py", "--data", data
-    times = {
-        "the first time": Clock(*prune).seconds,
-        "again, features cached": Clock(*prune).seconds,
-        "with `--no-ranking`": Clock(*prune, "--no-ranking").seconds,
-    }
-    return [
-        "## Time",
-        "",
-        f"`data/prune.py` on {2 * sum(PHOTOS.values())} photos of cats and dogs of about 500 x 375 pixels.",
-        "",
-        "| | seconds |",
-        "|---|---|",
-        *(f"| {what} | {seconds:.0f} |" for what, seconds in times.items()),
-    ]
-
-
 def main() -> None:
     """Measure, and write the tables."""
     p = parser(__doc__)
-    datasets, table = project_path("../shared/datasets"), project_path("benchmarks/prune.md")
+    datasets = project_path("../shared/datasets")
     text = "with calico_tabby/ and cats_vs_dogs/ (default: %(default)s)"
     p.add_argument("--datasets", type=file_path, metavar="DIR", default=datasets, help=text)
-    p.add_argument("--table", type=file_path, metavar="FILE", default=table, help="to write (default: %(default)s)")
     p.add_argument("--seeds", type=positive_int, metavar="N", default=20, help="plantings (default: %(default)s)")
     args = p.parse_args()
     if not (args.datasets / "cats_vs_dogs").is_dir():
         raise TutorialError(f"there is no folder {args.datasets / 'cats_vs_dogs'}: name the photos' with --datasets.")
     with tempfile.TemporaryDirectory() as folder:
-        data = linked_photos(args.datasets / "cats_vs_dogs", Path(folder, "data"), PHOTOS)
-        times = time_table(data)
 
         def features(name: str, *splits: str, count: int | None = None) -> np.ndarray:
             paths = [path for split in splits for path in find_photos(args.datasets / split / name).photos][:count]
             digests = [hashlib.sha256(path.read_bytes()).hexdigest() for path in paths]
-            return photo_features(paths, digests, data / "prune.npz")
+            return photo_features(paths, digests, Path(folder, "prune.npz"))
 
         coats = {name: features(name, "calico_tabby/train", "calico_tabby/validation") for name in ("calico", "tabby")}
         pets = {name: features(name, "cats_vs_dogs/train", "cats_vs_dogs/validation") for name in ("cats", "dogs")}
@@ -216,11 +194,10 @@ def main() -> None:
             label_table({"calico / tabby": list(coats.values()), "cats / dogs": list(pets.values())}, args.seeds),
             outlier_table(coats | {"cats": pets["cats"][:CATS]}, dogs, args.seeds),
             copies_table(args.datasets),
-            times,
         ]
-    with atomic_write(args.table) as temporary:
+    with atomic_write(TABLE) as temporary:
         temporary.write_text("\n\n".join("\n".join(lines) for lines in parts) + "\n", encoding="utf-8")
-    print(f"wrote {args.table}")
+    print(f"wrote {TABLE}")
 
 
 if __name__ == "__main__":

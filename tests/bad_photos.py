@@ -5,6 +5,7 @@ import struct
 import zlib
 from pathlib import Path
 
+from pictures import png_file
 from report import FORMATS, encoded, picture
 
 import numpy as np
@@ -15,14 +16,8 @@ PAGE = b"<!doctype html><html><body><h1>404</h1><script>alert(1)</script></body>
 
 def png_of_size(width: int, height: int) -> bytes:
     """A PNG whose header claims a size for which it has no data."""
-
-    def chunk(kind: bytes, content: bytes) -> bytes:
-        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
-
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return (
-        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(10))) + chunk(b"IEND", b"")
-    )
+    return png_file((b"IHDR", header), (b"IDAT", zlib.compress(bytes(10))))
 
 
 def resized_claim(suffix: str, width: int, height: int) -> bytes:

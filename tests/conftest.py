@@ -159,6 +159,9 @@ def in_terminal(command: list[object], columns: int) -> tuple[int, str]:
     return process.wait(20), written.decode()
 
 
+posix = pytest.mark.skipif(os.name != "posix", reason="shells, signals, links and file names as POSIX has them")
+
+
 def without_escapes(text: str) -> str:
     return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text)
 
@@ -184,10 +187,20 @@ def paint(folder: Path, **counts: int) -> None:
             colors.resize((200, 180), Image.Resampling.BICUBIC).save(folder / name / f"{name}{i}.jpg")
 
 
+def files_in(folder: Path) -> dict[str, bytes]:
+    """The content of every file below a folder, by its path from there."""
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def table_rows(path: Path) -> list[dict[str, str]]:
+    """The rows of a CSV file, with a byte-order mark or without."""
+    with open(path, newline="", encoding="utf-8-sig") as file:
+        return list(csv.DictReader(file))
+
+
 def history(weights: Path, model: str) -> list[dict[str, float]]:
     """The rows of a part's CSV."""
-    with open(weights / f"{model}.csv", newline="") as file:
-        return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+    return [{name: float(value) for name, value in row.items()} for row in table_rows(weights / f"{model}.csv")]
 
 
 @contextmanager
@@ -370,6 +383,12 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
         assert done.returncode == 0, done.stderr
         outputs.append(done.stdout)
     return SimpleNamespace(data=data, weights=weights, outputs=outputs)
+
+
+@pytest.fixture
+def photo(untrained: SimpleNamespace) -> Path:
+    """One of the validation photos."""
+    return untrained.data / "validation" / "tabby" / "tabby0.jpg"
 
 
 @pytest.fixture

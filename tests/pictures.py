@@ -48,7 +48,12 @@ def png(pixels: np.ndarray, *chunks: tuple[bytes, bytes]) -> bytes:
     height, width = pixels.shape[:2]
     rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in pixels)
     header = struct.pack(">IIBBBBB", width, height, 16, 2 if pixels.ndim == 3 else 0, 0, 0, 0)
-    every = [(b"IHDR", header), *chunks, (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
+    return png_file((b"IHDR", header), *chunks, (b"IDAT", zlib.compress(rows)))
+
+
+def png_file(*chunks: tuple[bytes, bytes]) -> bytes:
+    """A PNG of these chunks, (kind, data), and the last, IEND."""
+    every = [*chunks, (b"IEND", b"")]
     written = (
         struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in every
     )

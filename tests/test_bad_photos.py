@@ -6,7 +6,7 @@ import shutil
 
 import bad_photos
 import report
-from conftest import paint, run
+from conftest import paint, posix, run
 from tutorial.dataset import find_photos, load_images
 from tutorial.images import PhotoError, open_photo
 from tutorial.model_file import FILES
@@ -99,7 +99,7 @@ def test_libtiff_writes_nothing_to_the_terminal(untrained, tmp_path):
     assert len(lines) + len(done.stdout.splitlines()) == 11
 
 
-@pytest.mark.skipif(os.name != "posix", reason="links and permissions are POSIX's")
+@posix
 def test_what_is_no_file_at_all(untrained, tmp_path, capsys):
     """Folders called cat.jpg, loops of links, dangling links, pipes, hidden and system files."""
     folder = tmp_path / "data" / "train" / "calico"

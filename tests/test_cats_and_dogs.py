@@ -1,6 +1,5 @@
 """data/cats_and_dogs.py: small zips of the three layouts, from the disk and from a server on loopback."""
 
-import csv
 import hashlib
 import http.server
 import io
@@ -12,7 +11,7 @@ import time
 import zipfile
 from pathlib import Path
 
-from conftest import PROJECT, run, wait_for
+from conftest import PROJECT, run, table_rows, wait_for
 
 import numpy as np
 import pytest
@@ -84,8 +83,7 @@ def test_googles_own_split(tmp_path):
     digest = hashlib.sha256((tmp_path / "a.zip").read_bytes()).hexdigest()
     assert f"SHA-256 {digest}" in done.stdout and "Petfinder" in done.stdout and "every file is a photo" in done.stdout
     assert done.stdout.splitlines()[-1] == f"next: python fine_tuning_VGG16_pt1.py --data {data}"
-    with open(data / "split.csv", encoding="utf-8-sig", newline="") as file:
-        rows = {row["file"]: row["sha256"] for row in csv.DictReader(file)}
+    rows = {row["file"]: row["sha256"] for row in table_rows(data / "split.csv")}
     assert rows == {name: hashlib.sha256(content).hexdigest() for name, content in wanted.items()}
 
 

@@ -15,7 +15,7 @@ from io import BytesIO
 from pathlib import Path
 from types import SimpleNamespace
 
-from conftest import EPOCHS, MODELS, Command, history, part_command, run_part, wait_for
+from conftest import EPOCHS, MODELS, Command, history, part_command, posix, run_part, wait_for
 from report import tensors
 from tutorial.augmentation import Features
 from tutorial.backend import keras
@@ -86,7 +86,7 @@ def test_batch_normalization_and_a_decaying_learning_rate_are_resumed_too(traine
     assert all(np.array_equal(first[key], again[key]) for key in first)
 
 
-@pytest.mark.skipif(os.name != "posix", reason="the signal is POSIX's")
+@posix
 def test_two_at_once_ctrl_c_other_settings_and_restart(trained, tmp_path, sentence):
     weights = tmp_path / "weights"
     process = Command(*part_command(1, trained.data, weights, "--epochs", 500))

@@ -1,6 +1,5 @@
 """Collecting photos: data/collect.py as a reader runs it, against a server on loopback that speaks both protocols."""
 
-import csv
 import hashlib
 import http.server
 import io
@@ -18,7 +17,7 @@ from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
 from collect import AT_A_TIME
-from conftest import PROJECT, run, wait_for
+from conftest import PROJECT, posix, run, table_rows, wait_for
 from photo_tools import download
 from photo_tools.collection import Collection
 from photo_tools.download import Downloader, RefusedError, UnavailableError
@@ -294,8 +293,7 @@ def collect(site: Site, data: Path, source: str | None, *flags: object) -> subpr
 
 
 def rows(data: Path, table: str = "attribution") -> list[dict[str, str]]:
-    with open(data / "collected" / "calico" / f"{table}.csv", newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
+    return table_rows(data / "collected" / "calico" / f"{table}.csv")
 
 
 def sound(data: Path) -> dict[str, dict[str, str]]:
@@ -609,7 +607,7 @@ def test_a_redirect_from_the_internet_to_a_local_address_is_refused(site, monkey
 # Stopped in the middle
 
 
-@pytest.mark.skipif(os.name != "posix", reason="POSIX signals")
+@posix
 @pytest.mark.parametrize("how", ["SIGKILL", "SIGINT"])
 def test_stopped_in_the_middle_it_continues_and_fetches_nothing_twice(site, tmp_path, how):
     site.found, site.delay = {"cat": names(60)}, 0.1

@@ -5,7 +5,7 @@ import shutil
 import unicodedata
 from importlib.util import find_spec
 
-from conftest import paint, run, run_part
+from conftest import paint, posix, run, run_part
 from tutorial.cli import TutorialError
 from tutorial.dataset import class_folders, find_photos, load_images
 from tutorial.images import open_photo
@@ -18,7 +18,6 @@ JXL = b"\0\0\0\x0cJXL \r\n\x87\n" + bytes(99)
 RAW = b"IIRO\x08\0\0\0" + bytes(99)  # Olympus
 
 without_heif = pytest.mark.skipif(find_spec("pillow_heif") is not None, reason="pillow-heif is installed")
-links = pytest.mark.skipif(os.name != "posix", reason="links are POSIX's")
 
 
 @pytest.fixture
@@ -71,7 +70,7 @@ def test_photos_that_cannot_be_used_count_towards_the_share_that_stops_training(
         load_images(data, 16)
 
 
-@links
+@posix
 def test_links_are_followed_and_loops_end(data, tmp_path_factory):
     elsewhere = tmp_path_factory.mktemp("elsewhere")
     paint(elsewhere, c=3)
@@ -83,7 +82,7 @@ def test_links_are_followed_and_loops_end(data, tmp_path_factory):
     assert len(found.photos) == 8 and found.left_out == [(data / "train" / "a" / "gone", "broken links")]
 
 
-@links
+@posix
 def test_a_class_whose_link_leads_nowhere_is_an_error(data):
     for split in ("train", "validation", "test"):
         (data / split / "c").symlink_to("/mnt/not-mounted/c")

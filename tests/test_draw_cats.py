@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from conftest import run
+from conftest import files_in, run
 from drawing.cat_shape import POSES, random_pose
 from drawing.cat_surface import Camera, random_camera, surface
 from drawing.drawn_cat import draw_cat
@@ -124,15 +124,11 @@ def test_hair_is_smoother_along_its_growth_than_across():
 # ---- The script ------------------------------------------------------------------------------------
 
 
-def files(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
-
-
 def test_the_script_draws_both_splits_whole_and_the_same_again(tmp_path):
     done = run("data/draw_cats.py", "--data", tmp_path / "a", "--train", 3, "--validation", 2)
     assert done.returncode == 0, done.stderr
     assert "6 training and 4 validation cats" in done.stdout and "drawn, not photographed" in done.stdout
-    first = files(tmp_path / "a")
+    first = files_in(tmp_path / "a")
     assert len(first) == 10  # and nothing half written
     train, validation = find_images(tmp_path / "a")
     assert train.counts() == {"calico": 3, "tabby": 3} and validation.counts() == {"calico": 2, "tabby": 2}
@@ -142,10 +138,10 @@ def test_the_script_draws_both_splits_whole_and_the_same_again(tmp_path):
             assert (image.format, image.mode, image.size) == ("JPEG", "RGB", (200, 200))
     # A cat depends on the seed, its split, class and number, not on how many are drawn; again: the same bytes.
     run("data/draw_cats.py", "--data", tmp_path / "b", "--train", 1, "--validation", 2)
-    fewer = files(tmp_path / "b")
+    fewer = files_in(tmp_path / "b")
     assert len(fewer) == 6 and fewer.items() <= first.items()
     run("data/draw_cats.py", "--data", tmp_path / "b", "--train", 1, "--validation", 1, "--seed", 1)
-    assert files(tmp_path / "b")[str(Path("train", "calico", "calico1.jpg"))] not in first.values()
+    assert files_in(tmp_path / "b")[str(Path("train", "calico", "calico1.jpg"))] not in first.values()
 
 
 def test_the_page_of_cats(tmp_path):

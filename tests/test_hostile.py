@@ -5,7 +5,7 @@ import pickle
 import shutil
 import zipfile
 
-from conftest import MODELS, edited, run, run_part
+from conftest import MODELS, edited, posix, run, run_part
 from tutorial import hdf5
 from tutorial.backend import keras
 from tutorial.cli import TutorialError, escape
@@ -37,11 +37,6 @@ def marker(tmp_path):
     path.unlink()
     yield path
     assert not path.exists()
-
-
-@pytest.fixture
-def photo(untrained):
-    return next((untrained.data / "validation" / "tabby").glob("*.jpg"))
 
 
 def lambda_model(marker):
@@ -191,7 +186,7 @@ def test_escape():
     assert escape("Zoë's cat 猫\t\n\r\x7f\x9b\u202e") == r"Zoë's cat 猫\t\n\r\x7f\x9b\u202e"
 
 
-@pytest.mark.skipif(os.name != "posix", reason="the peak memory of a process, as POSIX tells it")
+@posix
 def test_large_images_take_little_more_memory_than_one():
     """At 1,024 x 1,024 pixels, a layer of 40 channels takes 0.17 GB for each; several arrays lie beside each other."""
     code = """if True:

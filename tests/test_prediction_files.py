@@ -1,6 +1,5 @@
 """predict.py on many photos: the table, the sorted copies, the progress bar, Ctrl-C."""
 
-import csv
 import json
 import os
 import re
@@ -8,16 +7,10 @@ import shutil
 import signal
 import sys
 
-from conftest import PROJECT, Command, edited, in_terminal, run, wait_for, without_escapes
-from test_process import posix
+from conftest import PROJECT, Command, edited, in_terminal, posix, run, table_rows, wait_for, without_escapes
 
 import pytest
 from PIL import Image
-
-
-def rows(path) -> list[dict[str, str]]:
-    with open(path, newline="", encoding="utf-8-sig") as file:
-        return list(csv.DictReader(file))
 
 
 @pytest.fixture
@@ -41,8 +34,8 @@ def test_the_table_has_what_json_has_and_what_cannot_be_read(untrained, convnet,
     done = run(PROJECT / "predict.py", ".", *convnet, "--csv", tmp_path / "a.csv", "--json", folder=folder)
     assert done.returncode == 2, done.stderr
     done_again = run(PROJECT / "predict.py", "=1+1.jpg", *convnet, "--csv", "b.csv", folder=folder)
-    assert done_again.returncode == 2 and rows(folder / "b.csv")[0]["photo"] == "'=1+1.jpg"
-    printed, table = [json.loads(line) for line in done.stdout.splitlines()], rows(tmp_path / "a.csv")
+    assert done_again.returncode == 2 and table_rows(folder / "b.csv")[0]["photo"] == "'=1+1.jpg"
+    printed, table = [json.loads(line) for line in done.stdout.splitlines()], table_rows(tmp_path / "a.csv")
     assert len(printed) == len(table) == 18 + 2 * (os.name == "posix")
     for one, row in zip(printed, table, strict=True):
         assert row["photo"].removeprefix("'") == one["photo"] != "notes.txt"
@@ -105,7 +98,7 @@ def test_ctrl_c_keeps_the_rows_and_copies_so_far(many, convnet, tmp_path):
     process.send_signal(signal.SIGINT)
     _, printed = process.communicate(timeout=60)
     assert process.poll() == 130 and printed.endswith("stopped.\n") and "Traceback" not in printed
-    found = rows(table)
+    found = table_rows(table)
     assert 32 <= len(found) < 3000 and all(row["sure"] for row in found)
     copies = [path.name for path in there.glob("*/*.jpg") if re.fullmatch(r"\d{4}.jpg", path.name)]
     assert {row["photo"].rsplit("/", 1)[1] for row in found} >= set(copies)
@@ -120,7 +113,7 @@ def test_many_photos_have_a_progress_bar_in_a_terminal(many, convnet, tmp_path):
     text = without_escapes(written)
     assert len(set(re.findall(r"(\d+)/3000", text))) > 3 and "left: predicting" in text
     assert f"saved {tmp_path / 'table.csv'}, with 3000 photos" in text
-    assert len(rows(tmp_path / "table.csv")) == 3000
+    assert len(table_rows(tmp_path / "table.csv")) == 3000
 
 
 def test_a_photo_is_not_taken_for_a_table(untrained, convnet, tmp_path, sentence):

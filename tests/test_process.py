@@ -8,21 +8,13 @@ import subprocess
 import sys
 from contextlib import suppress
 
-from conftest import PROJECT, draw, in_terminal, part_command, run, run_part, without_escapes
+from conftest import PROJECT, draw, in_terminal, part_command, posix, run, run_part, without_escapes
 from draw_cats import DRAWN
 from drawing.drawn_cat import cat_number
 from tutorial.files import TEMPORARY
 
 import pytest
 from PIL import Image
-
-posix = pytest.mark.skipif(os.name != "posix", reason="shells, signals and file names as POSIX has them")
-
-
-@pytest.fixture
-def photo(untrained):
-    return untrained.data / "validation" / "tabby" / "tabby0.jpg"
-
 
 # ---- Streams ---------------------------------------------------------------------------------------
 

@@ -15,7 +15,7 @@ import sys
 import tracemalloc
 from html.parser import HTMLParser
 
-from conftest import PROJECT, SHARED, check_in_browser, paint, run
+from conftest import PROJECT, SHARED, check_in_browser, files_in, paint, posix, run, table_rows
 from photo_tools import duplicates
 from photo_tools.contact_sheet import Section, write_contact_sheet
 from photo_tools.duplicates import NEAR, fingerprint, groups, near_groups, near_pairs
@@ -31,8 +31,7 @@ def prune(data, *flags, **more):
 
 
 def table(data):
-    with open(data / "prune.csv", encoding="utf-8-sig", newline="") as file:
-        return {row["file"]: row for row in csv.DictReader(file)}
+    return {row["file"]: row for row in table_rows(data / "prune.csv")}
 
 
 def mark(data, *files, delimiter=",", **moves):
@@ -47,11 +46,7 @@ def mark(data, *files, delimiter=",", **moves):
 
 def content(data):
     """Every photo's place and bytes, apart from what prune.py writes."""
-    return {
-        path.relative_to(data).as_posix(): path.read_bytes()
-        for path in data.rglob("*")
-        if path.is_file() and path.suffix not in (".csv", ".html", ".npz")
-    }
+    return {name: found for name, found in files_in(data).items() if not name.endswith((".csv", ".html", ".npz"))}
 
 
 @pytest.fixture(scope="module")
@@ -245,8 +240,7 @@ def test_photos_move_to_their_right_class_and_back_with_their_credits(tmp_path):
 
     done = run("data/split.py", "--data", tmp_path, "--train", "0.5", "--validation", "0.5")
     assert done.returncode == 0, done.stderr
-    with open(tmp_path / "split.csv", encoding="utf-8-sig", newline="") as file:
-        assert {row["author"]: row["class"] for row in csv.DictReader(file)}["Ada"] == "calico"
+    assert {row["author"]: row["class"] for row in table_rows(tmp_path / "split.csv")}["Ada"] == "calico"
     for name in ("train", "validation"):
         shutil.rmtree(tmp_path / name)
 
@@ -322,7 +316,7 @@ def test_nothing_is_overwritten_either_way(tmp_path, sentence):
     assert (tmp_path / file).read_bytes() == contents[1] and (pruned / "calico0.jpg").read_bytes() == contents[0]
 
 
-@pytest.mark.skipif(os.name != "posix", reason="there is no kill -9 here")
+@posix
 @pytest.mark.parametrize("what", ["--apply", "--undo"])
 @pytest.mark.parametrize("after", [0, 2])
 def test_kill_9_half_way_is_continued_or_undone(tmp_path, what, after):

@@ -8,7 +8,7 @@ import signal
 from collections import Counter
 from pathlib import Path
 
-from conftest import paint, run
+from conftest import files_in, paint, posix, run, table_rows
 from photo_tools.install_split import install_split, refuse_foreign_files
 from photo_tools.splitting import split_photos, wanted
 from tutorial.cli import TutorialError
@@ -25,12 +25,7 @@ def split(data, *flags, **more):
 
 
 def manifest(data):
-    with open(data / "split.csv", encoding="utf-8-sig", newline="") as file:
-        return list(csv.DictReader(file))
-
-
-def content(folder):
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    return table_rows(data / "split.csv")
 
 
 def fingerprint(path):
@@ -135,18 +130,18 @@ def collected(tmp_path):
 
 
 def test_it_deals_out_whole_and_again_the_same(collected):
-    before = content(collected / "collected")
+    before = files_in(collected / "collected")
     done = split(collected, "--train", 9, "--validation", 5)
     assert done.returncode == 0, done.stderr
     assert "left out: collected/calico/cut.jpg" in done.stdout
     assert "calico: 9 for train, 5 for validation, 1 not used" in done.stdout
     assert done.stdout.splitlines()[-1] == f"next: python fine_tuning_VGG16_pt1.py --data {collected}"
-    assert content(collected / "collected") == before
+    assert files_in(collected / "collected") == before
     train, validation = find_images(collected)  # the parts' own eyes
     assert train.counts() == {"calico": 9, "tabby": 9} and validation.counts() == {"calico": 5, "tabby": 5}
     rows = manifest(collected)
-    files = {**content(collected / "train"), **content(collected / "validation")}
-    assert len(rows) == 28 == sum(len(content(collected / s)) for s in ("train", "validation")) and files
+    files = {**files_in(collected / "train"), **files_in(collected / "validation")}
+    assert len(rows) == 28 == sum(len(files_in(collected / s)) for s in ("train", "validation")) and files
     for row in rows:
         new, old = collected / row["file"], collected / row["collected"]
         assert new.read_bytes() == old.read_bytes() and fingerprint(new) == row["sha256"]
@@ -159,19 +154,19 @@ def test_it_deals_out_whole_and_again_the_same(collected):
     by = {row["collected"]: row["author"] for row in rows}
     assert by.get("collected/calico/calico5.jpg", 'J\u00f6rg "J", x') == 'J\u00f6rg "J", x'
 
-    first = content(collected)
-    assert split(collected, "--train", 9, "--validation", 5).returncode == 0 and content(collected) == first
+    first = files_in(collected)
+    assert split(collected, "--train", 9, "--validation", 5).returncode == 0 and files_in(collected) == first
     assert split(collected, "--train", 9, "--validation", 5, "--seed", 1).returncode == 0
-    assert content(collected) != first and not list(collected.glob(".*"))
+    assert files_in(collected) != first and not list(collected.glob(".*"))
     done = split(collected, "--train", "0.8", "--validation", "0.2")
     assert "tabby: 12 for train, 3 for validation, 0 not used" in done.stdout
-    assert set(content(collected / "collected")) == set(before)
+    assert set(files_in(collected / "collected")) == set(before)
 
 
 def test_what_it_did_not_make_is_not_replaced(collected, sentence):
     flags = ("--train", 5, "--validation", 2)
     assert split(collected, *flags).returncode == 0
-    ours = content(collected)
+    ours = files_in(collected)
     (collected / "train" / "tabby" / ".DS_Store").write_bytes(b"")
     (collected / "train" / "calico" / "mine.jpg").write_bytes(b"mine")
     assert "mine.jpg was not made by an earlier split" in sentence(split(collected, *flags))
@@ -181,7 +176,7 @@ def test_what_it_did_not_make_is_not_replaced(collected, sentence):
     edited.write_bytes(b"another photo under the same name")
     assert "tabby1.jpg was not made" in sentence(split(collected, *flags))
     edited.unlink()  # photos that are gone are no reason
-    assert split(collected, *flags).returncode == 0 and content(collected) == ours
+    assert split(collected, *flags).returncode == 0 and files_in(collected) == ours
     if os.name == "posix":
         lost = collected / "train" / "calico" / "lost.jpg"
         lost.symlink_to("/no/such/photo")
@@ -262,7 +257,7 @@ def test_copies_where_links_fail(collected, tmp_path_factory):
     assert len(rows) == 10 and all((collected / row["file"]).stat().st_nlink == 1 for row in rows)
 
 
-@pytest.mark.skipif(os.name != "posix", reason="there is no kill -9 here")
+@posix
 @pytest.mark.parametrize("steps", range(5))
 def test_kill_9_leaves_old_or_new_and_is_put_right(collected, tmp_path_factory, steps):
     """Killed before each of the four folder renames and the manifest's, perhaps twice over, and then not."""
@@ -282,7 +277,7 @@ os.rename, os.replace = killing(os.rename), killing(os.replace)
         env = spy(tmp_path_factory.mktemp("spy"), code % steps)
         done = split(collected, *flags, "--seed", seed, env=env)
         assert done.returncode == -signal.SIGKILL or seed == 2
-        train, validation = content(collected / "train"), content(collected / "validation")
+        train, validation = files_in(collected / "train"), files_in(collected / "validation")
         assert not set(train.values()) & set(validation.values())  # never a mixture of two splits
     done = split(collected, *flags, "--seed", 3)
     assert done.returncode == 0, done.stderr
@@ -290,5 +285,5 @@ os.rename, os.replace = killing(os.rename), killing(os.replace)
     assert {row["file"]: row["sha256"] for row in manifest(collected)} == {
         f"{side}/{name}": hashlib.sha256(data).hexdigest()
         for side in ("train", "validation")
-        for name, data in content(collected / side).items()
+        for name, data in files_in(collected / side).items()
     }

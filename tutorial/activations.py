@@ -122,7 +122,7 @@ def bottleneck_features(base: keras.Model, photos: Photos, preprocessing: str, f
     """VGG16's output for every photo, not augmented: from the cache, or computed and cached.
 
     Args:
-        base: ``keras.applications.VGG16`` without its top.
+        base: ``keras.applications.VGG16`` without its top. On a CPU it computes by Winograd's algorithm from now on.
         photos: with their images, of the base's input size.
         preprocessing: a key of ``images.PREPROCESSING``.
         folder: of the cache.
@@ -168,7 +168,7 @@ def cached_activations(
     """Cache block 4's output (float16) for augmented copies of the training photos, and for the validation photos.
 
     Args:
-        base: ``keras.applications.VGG16`` without its top.
+        base: ``keras.applications.VGG16`` without its top. On a CPU it computes by Winograd's algorithm from now on.
         train_data: the training photos with their augmentation.
         validation_data: the validation photos.
         copies: augmented copies of each training photo; 0 for new ones in every epoch.

@@ -128,10 +128,10 @@ class AugmentedImages(Images):
         shift_range: fraction of the width, and of the height, either way.
         shear_range: radians, either way; later versions of Keras read the same 0.2 as degrees, which is invisible.
         zoom_range: width and height each become 1 - zoom to 1 + zoom of what the photo shows.
-        horizontal_flip: flip every other copy left to right.
+        horizontal_flip: flip left to right with probability 0.5.
         brightness: fraction of the full range that is added to or taken from all pixels.
         contrast: differences from the image's mean become 1 - contrast to 1 + contrast of what they were.
-        random_erasing: every other copy loses a rectangle whose sides are 0.1 to this fraction of the image's size
+        random_erasing: with probability 0.5, erase a rectangle whose sides are 0.1 to this fraction of the image's size
             (Z. Zhong et al., Random Erasing Data Augmentation, 2017; filled with the image's mean).
         mixup_alpha: blend each photo with another of its batch, and its label likewise, by shares from Beta(alpha,
             alpha), the photo's own being the larger; 0 for none (H. Zhang et al., mixup: Beyond Empirical Risk

@@ -236,7 +236,7 @@ def load_images(data: Path, image_size: int, folder: Path | None = None) -> tupl
 
     Returns:
         Training, validation and test photos with their ``images``, uint8 (n, image_size, image_size, 3); None where
-        there is no test folder. Test photos are for a model that is finished: they choose nothing.
+        there is no test folder. Test photos only evaluate the finished model: no setting is chosen by them.
 
     Raises:
         TutorialError: see :func:`find_images`; or no photo of a class, or too few of a split, can be read; or the disk

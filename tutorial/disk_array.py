@@ -41,5 +41,5 @@ class DiskArray:
 
 
 def blocks(array: np.ndarray | DiskArray, rows: int = 1000) -> Iterator[np.ndarray]:
-    """An array's rows, so many at a time."""
+    """An array's rows, ``rows`` at a time."""
     return (array[first : first + rows] for first in range(0, len(array), rows))

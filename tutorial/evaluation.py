@@ -105,13 +105,13 @@ class Results:
 def evaluate(
     predictions: Callable[[Photos], np.ndarray], validation: Photos, test: Photos | None, calibration: bool
 ) -> Results:
-    """Evaluate a trained network on the validation and test photos and print the scores.
+    """Evaluate a trained network: print its scores on test photos and, where it is calibrated, on validation photos.
 
     Calibration and rejection threshold are fitted on the validation photos, which also guided the settings, so their
     scores are slightly optimistic. Nothing is fitted on the test photos.
 
     Args:
-        predictions: a probability for each class, float (n, classes), of n photos.
+        predictions: computes a probability for each class, float (n, classes), of n photos.
         validation: the validation photos.
         test: the test photos.
         calibration: whether probabilities are calibrated.

@@ -127,7 +127,7 @@ class WeightsFile:
         """The out-of-distribution detector; None where there is none.
 
         Raises:
-            TutorialError: it does not fit the classes, or a network of so many features.
+            TutorialError: it does not fit the classes, or a network with this number of features.
         """
         means, threshold = (self.arrays.get(f"{DETECTOR}/{name}") for name in ("class_means", "threshold"))
         if means is None or threshold is None:

@@ -1,7 +1,7 @@
-"""Out-of-distribution detection: is a photo like those that a model was trained on? If not, its prediction is void.
+"""Out-of-distribution detection: is a photo like those that a model was trained on? If not, ignore its prediction.
 
 A classifier names one of its classes whatever the photo shows. The score is the cosine distance between the photo's
-features and the nearest class's mean over the training photos. How many dogs, drawings and noise images that detects:
+features and the nearest class's mean over the training photos. How many dogs, drawn cats and noise images that detects:
 ``benchmarks/out_of_distribution.md``.
 """
 

@@ -104,7 +104,7 @@ def sort_photo(photo: Path, known: dict, into: Path) -> None:
 
     Args:
         photo: its file.
-        known: its prediction, as ``--json`` prints it. If that is not sure, or void, the folder is NOT_SURE.
+        known: its prediction, as ``--json`` prints it. If not sure, or out of distribution: to NOT_SURE.
         into: the folder of the folders.
 
     Raises:

@@ -52,7 +52,7 @@ def start(
 
 
 def class_weights(photos: Photos) -> dict[int, float]:
-    """``fit``'s ``class_weight``: every class has the same weight in all; 1 where the classes are equal."""
+    """``fit``'s ``class_weight``: every class has the same total weight; 1 where the classes are equal."""
     counts = photos.counts().values()
     return {label: sum(counts) / (len(counts) * count) for label, count in enumerate(counts)}
 
@@ -67,7 +67,7 @@ def accuracy(labels: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
 class TrainingProgress(keras.callbacks.Callback):
     """A progress bar over all epochs, and an end to training that has diverged.
 
-    When ``fit`` ends, so do training on several GPUs and mixed precision: networks that are made then predict.
+    When ``fit`` ends, so do training on several GPUs and mixed precision: networks made after that are for predictions.
     """
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
