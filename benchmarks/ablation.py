@@ -28,8 +28,8 @@ from PIL import Image
 TABLE = project_path("benchmarks/ablation.md")
 HEADING = (
     "# Ablation: a recipe with one change\n\nWritten by `benchmarks/ablation.py`: validation accuracy and log loss "
-    "(improved recipe: of\ncalibrated predictions; original recipe: as Keras's fit computes it, without the 1e-7 by which "
-    "benchmarks/accuracy.md\nclips probabilities), mean and range over seeds.\n"
+    "(improved recipe: of\ncalibrated predictions; original recipe: as Keras's fit computes it, without the 1e-7 by "
+    "which benchmarks/accuracy.md\nclips probabilities), mean and range over seeds.\n"
 )
 PLAIN = [f"augmentation.{name}=0" for name in ("rotation_range", "shift_range", "brightness", "contrast")]
 NO_MIXUP = ["augmentation.random_erasing=0", "augmentation.mixup_alpha=0"]
