@@ -173,7 +173,7 @@ def read(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) -> bytes
         if member.file_size > MAX_PHOTO:
             raise RuntimeError(f"{member.filename} would have {member.file_size:,} bytes")
         return archive.read(member)
-    except (zipfile.BadZipFile, RuntimeError, NotImplementedError, EOFError, zlib.error) as error:
+    except (zipfile.BadZipFile, RuntimeError, NotImplementedError, ValueError, EOFError, zlib.error) as error:
         raise TutorialError(
             f"{path} is damaged or encrypted ({error}): remove it and run this again, or name another with --zip."
         ) from None
@@ -241,7 +241,7 @@ def main() -> None:
     path = args.zip or fetch(args.source, args.data / "download")
     try:
         archive = zipfile.ZipFile(path)
-    except (zipfile.BadZipFile, OSError) as error:
+    except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError) as error:
         raise TutorialError(f"{path} cannot be read as a zip file ({error}): remove it, or name another.") from None
     with open(path, "rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()

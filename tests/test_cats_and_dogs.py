@@ -157,6 +157,12 @@ def test_links_bombs_and_damage(tmp_path, sentence):
     assert done.returncode == 0 and "1 files are no photos" in done.stdout
     assert not any(one.is_symlink() for one in (tmp_path / "other").rglob("*"))
 
+    versions = tmp_path / "versions.zip"
+    content = bytearray(path.read_bytes())
+    content[content.index(b"PK\1\2") + 6] = 99  # the version that is needed to read the first file
+    versions.write_bytes(content)
+    assert f"{versions} cannot be read as a zip file" in sentence(get(tmp_path / "none", versions))
+
     bomb = zipped(tmp_path / "bomb.zip", files | {"train/cat.4.jpg": bytes(30_000_000)})
     assert bomb.stat().st_size < 100_000 and "30,000,000 bytes" in sentence(get(data, bomb))
 

@@ -203,7 +203,11 @@ def test_help_shows_defaults_and_an_example(script):
     assert f"python {script} --data" in done.stdout
 
 
-@pytest.mark.parametrize("script", ["fine_tuning_VGG16_pt1.py", "fine_tuning_VGG16_pt3.py", "predict.py"])
+SCRIPTS = ["fine_tuning_VGG16_pt1.py", "fine_tuning_VGG16_pt3.py", "predict.py"]
+SCRIPTS += [f"tools/{path.name}" for path in sorted((PROJECT / "tools").glob("[!_]*.py"))]
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
 def test_a_python_without_the_packages(sentence, script):
     line = sentence(run("-S", script, "photo.jpg"))  # -S: without site-packages, as in a terminal without the venv
     assert "activate" in line and "make setup" in line
@@ -227,7 +231,9 @@ def test_no_picture_is_saved_over_a_photo(untrained, tmp_path, sentence, script)
     weights = ["--weights", untrained.weights / "small_convnet.weights.h5"]
     if script == "predict.py":
         flags.append(["--explain"])
-    for more in flags:
+    other = tmp_path / "other.jpg"  # "--save other.jpg photo.jpg" is a slip
+    Image.new("RGB", (60, 60), "blue").save(other)
+    for more in [*flags, ["--save", other]]:
         more = more + (weights if script == "predict.py" else ["--weights-dir", untrained.weights])
         assert "is not overwritten" in sentence(run(PROJECT / script, photo, *more, folder=tmp_path))
     assert photo.read_bytes() == before

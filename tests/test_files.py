@@ -2,6 +2,7 @@
 
 import os
 import stat
+from pathlib import Path
 
 from tutorial.cli import TutorialError
 from tutorial.files import atomic_write
@@ -25,6 +26,11 @@ def test_an_error_leaves_the_old_file_and_nothing_else(tmp_path):
         temporary.write_text("half")
         raise ZeroDivisionError
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("a", "old")]
+
+
+def test_a_device_is_not_replaced():
+    with pytest.raises(TutorialError, match="is a device"), atomic_write(Path("/dev/null")):
+        raise AssertionError
 
 
 def test_a_full_disk_gets_one_sentence(tmp_path):

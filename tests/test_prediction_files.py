@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import signal
+import subprocess
 import sys
 
 from conftest import PROJECT, Command, edited, in_terminal, posix, run, table_rows, wait_for, without_escapes
@@ -102,6 +103,17 @@ def test_ctrl_c_keeps_the_rows_and_copies_so_far(many, convnet, tmp_path):
     assert 32 <= len(found) < 3000 and all(row["sure"] for row in found)
     copies = [path.name for path in there.glob("*/*.jpg") if re.fullmatch(r"\d{4}.jpg", path.name)]
     assert {row["photo"].rsplit("/", 1)[1] for row in found} >= set(copies)
+
+
+@posix
+def test_the_table_has_the_rows_until_the_reader_of_the_output_ended(many, convnet, tmp_path):
+    table = tmp_path / "table.csv"
+    command = [sys.executable, "predict.py", many, *convnet, "--csv", table, "--json"]
+    with subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        process.stdout.readline()
+        process.stdout.close()  # as "head -n 1"
+        assert process.wait(60) == 1 and not process.stderr.read()
+    assert 1 <= len(table_rows(table)) < 3000
 
 
 @pytest.mark.slow

@@ -65,8 +65,9 @@ def test_ctrl_c_during_the_imports(script, tmp_path):
 
 @posix
 @pytest.mark.parametrize("where", ["script", "notebook"])
-def test_ctrl_c_that_a_library_turns_into_another_error(where):
-    """As TensorFlow's C++ code does: SystemError, then TypeError."""
+@pytest.mark.parametrize("error", ["TypeError", "tutorial.cli.TutorialError('is damaged')"])
+def test_ctrl_c_that_a_library_turns_into_another_error(where, error):
+    """As TensorFlow's C++ code does: SystemError, then TypeError, which for predict.py means a damaged file."""
     code = """if True:
         import signal, sys, time, tutorial.cli
         if sys.argv[1] == "notebook":
@@ -78,11 +79,11 @@ def test_ctrl_c_that_a_library_turns_into_another_error(where):
                 signal.raise_signal(signal.SIGINT)
                 time.sleep(9)
             except KeyboardInterrupt:
-                raise TypeError
+                raise eval(sys.argv[2])
         status = tutorial.cli.run(main)
         assert signal.getsignal(signal.SIGINT) == before
         sys.exit(status)"""
-    done = run("-c", code, where)
+    done = run("-c", code, where, error)
     assert done.returncode == 130 and done.stderr == "\nstopped.\n"
 
 

@@ -9,6 +9,8 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
+sys.path.append(str(Path(__file__).resolve().parents[1]))  # without its packages installed, tutorial/ prints the remedy
+
 from predict import TrainedModel
 from tutorial.cli import TutorialError, echo, file_path, parser, run
 from tutorial.dataset import find_photos

@@ -14,6 +14,9 @@ import sys
 import threading
 import webbrowser
 from importlib.util import find_spec
+from pathlib import Path
+
+sys.path += [str(Path(__file__).resolve().parents[1] / one) for one in (".", "data")]  # as in compare.py
 
 from drawing.drawn_cat import cat_number
 from predict import TrainedModel

@@ -16,6 +16,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+sys.path.append(str(Path(__file__).resolve().parents[1]))  # without its packages installed, tutorial/ prints the remedy
+
 from predict import load_network
 from tutorial.backend import keras, tf
 from tutorial.calibration import EPSILON

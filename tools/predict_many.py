@@ -24,6 +24,8 @@ from itertools import islice, zip_longest
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+sys.path.append(str(Path(__file__).resolve().parents[1]))  # without its packages installed, tutorial/ prints the remedy
+
 from predict import TrainedModel
 from tutorial.cli import ProgressBar, TutorialError, echo, file_path, parser, positive_int, run
 from tutorial.dataset import expand_folders

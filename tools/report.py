@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
+sys.path.append(str(Path(__file__).resolve().parents[1]))  # without its packages installed, tutorial/ prints the remedy
+
 from predict import TrainedModel
 from tools.compare import trained_models
 from tutorial.calibration import calibration_error, log_loss, reliability

@@ -11,6 +11,8 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
+sys.path.append(str(Path(__file__).resolve().parents[1]))  # without its packages installed, tutorial/ prints the remedy
+
 from predict import load_network
 from tutorial.cli import TutorialError, echo, file_path, parser, run
 from tutorial.model_file import FILES, WeightsFile, save_weights

@@ -20,7 +20,8 @@ if ours and signal.getsignal(signal.SIGINT) == signal.default_int_handler:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 # The likeliest stumble of all, a new terminal, gets a sentence; the check takes no time.
-if any(importlib.util.find_spec(name) is None for name in ("numpy", "PIL", "h5py")):
+packages = ("numpy", "PIL", "h5py", "matplotlib", "rich", "tensorflow", "keras")
+if any(importlib.util.find_spec(name) is None for name in packages):
     print(
         "error: this Python does not have the packages of requirements.txt: activate the virtual environment "
         '(". .venv/bin/activate", on Windows ".venv\\Scripts\\activate"), or install '

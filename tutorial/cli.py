@@ -112,6 +112,8 @@ def run(main: Callable[[], int | None], resumable: bool = False) -> int:
             if ProgressBar.current:  # it hides the cursor
                 ProgressBar.current.close()
     except TutorialError as error:
+        if interrupted:  # which made another error of it
+            return _stopped(resumable)
         sys.stdout.flush()
         print(f"error: {escape(error)}", file=sys.stderr)
         return 2
@@ -132,13 +134,7 @@ def run(main: Callable[[], int | None], resumable: bool = False) -> int:
         return 2
     except (KeyboardInterrupt, Exception) as error:
         if interrupted or isinstance(error, KeyboardInterrupt):  # TensorFlow's C++ code can turn it into a TypeError
-            command = command_line("python", *(word for word in sys.argv if word != "--restart"))
-            how = f"; the same command resumes: {command}" if resumable else "."
-            print(f"\nstopped{escape(how)}", file=sys.stderr, flush=True)
-            sys.stdout.flush()
-            if "ipykernel" not in sys.modules:  # in a notebook the process is not ours
-                os._exit(130)  # at once: Python would wait for threads that are still busy with a batch
-            return 130
+            return _stopped(resumable)
         if not isinstance(error, MemoryError) and type(error).__name__ != "ResourceExhaustedError":  # TensorFlow's
             raise
         remedy = "close other programs; to train, use a smaller --batch-size"
@@ -150,6 +146,16 @@ def run(main: Callable[[], int | None], resumable: bool = False) -> int:
         for stream, error_handler in zip(streams, errors, strict=True):
             with suppress(OSError):
                 stream.reconfigure(errors=error_handler)
+
+
+def _stopped(resumable: bool) -> int:
+    command = command_line("python", *(word for word in sys.argv if word != "--restart"))
+    how = f"; the same command resumes: {command}" if resumable else "."
+    print(f"\nstopped{escape(how)}", file=sys.stderr, flush=True)
+    sys.stdout.flush()
+    if "ipykernel" not in sys.modules:  # in a notebook the process is not ours
+        os._exit(130)  # at once: Python would wait for threads that are still busy with a batch
+    return 130
 
 
 def command_line(*words: str) -> str:

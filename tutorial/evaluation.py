@@ -176,10 +176,6 @@ def save_model(
     """
     history, minutes, name = checkpoint.history, checkpoint.seconds / 60, path.name.removesuffix(".weights.h5")
     table, plot = path.with_name(f"{name}.csv"), path.with_name(f"{name}.png")
-    save_history(history, table)
-    save_history_plot(history, name.replace("_", " "), plot)
-    if settings.calibration:
-        save_reliability_plot(*results.bins, path.with_name(f"{name}_reliability.png"))
     info = ModelInfo(
         model=name,
         class_names=list(train.class_names),
@@ -195,5 +191,9 @@ def save_model(
     )
     detector = None if features is None else fit_detector(features, train.labels)
     save_weights(model, path, info, detector, train.digests, results.predictions)
+    save_history(history, table)
+    save_history_plot(history, name.replace("_", " "), plot)
+    if settings.calibration:
+        save_reliability_plot(*results.bins, path.with_name(f"{name}_reliability.png"))
     checkpoint.remove()
     echo(f"saved {path}, {table.name} and {plot.name} after {duration(60 * minutes)}")

@@ -28,10 +28,12 @@ def atomic_write(path: Path) -> Iterator[Path]:
     old file stays as it was and the temporary one is removed.
 
     Raises:
-        TutorialError: the folder cannot be made or written to, the disk is full, or the path is "".
+        TutorialError: the folder cannot be made or written to, the disk is full, or the path is "" or a device.
     """
     if not path.name:
         raise TutorialError(f"{path} is a folder: name a file in it.")
+    if path.parent == Path("/dev"):
+        raise TutorialError(f"{path} is a device, which a file would replace: name a file in another folder.")
     temporary = path.with_name(f"{TEMPORARY}{PROCESS}-{token_hex(4)}-{path.name[-50:]}")  # names have a limit
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -329,14 +329,16 @@ def read_ahead(
 
     ``read`` gives the bytes of a file, as :func:`read_file` does.
     """
-    with ThreadPoolExecutor(READERS) as pool:
-        ahead: deque = deque()
+    pool, ahead = ThreadPoolExecutor(READERS), deque()
+    try:
         for path in paths:
             ahead.append(pool.submit(_read_or_error, path, image_size, read))
             if len(ahead) > PREFETCH:
                 yield ahead.popleft().result()
         while ahead:
             yield ahead.popleft().result()
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)  # Ctrl-C does not wait for the photos ahead
 
 
 def data_url(picture: Image.Image, quality: int) -> str:

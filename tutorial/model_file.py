@@ -120,8 +120,10 @@ class WeightsFile:
             raise self.damaged("some of its weights are not finite")
         try:
             model.load_weights(_hdf5(self.arrays))
+        except MemoryError:
+            raise
         except Exception as error:  # Keras raises errors of many kinds
-            raise self.damaged(str(error).strip().splitlines()[0]) from None
+            raise self.damaged((str(error).strip() or type(error).__name__).splitlines()[0]) from None
 
     def detector(self, features: int) -> Detector | None:
         """The out-of-distribution detector; None where there is none.

@@ -20,6 +20,7 @@ from PIL import Image
 
 Bins = list[tuple[float, float, int]]
 
+MADE_BY = b"Matplotlib"  # in the first bytes of its PNGs, and in our JPEGs
 TRAIN_COLOR, VALIDATION_COLOR = "#1f77b4", "#d95f02"  # different in gray and for the color-blind
 
 
@@ -37,7 +38,9 @@ def save_contact_sheet(photos: np.ndarray, path: Path) -> None:
 
 def _save_figure(figure: Figure, path: Path) -> None:
     with atomic_write(path) as temporary:
-        figure.savefig(temporary, dpi=110, facecolor="white", format=path.suffix.lstrip(".").lower())
+        kind = path.suffix.lstrip(".").lower()
+        marked = {"pil_kwargs": {"comment": MADE_BY}} if kind in ("jpg", "jpeg") else {}
+        figure.savefig(temporary, dpi=110, facecolor="white", format=kind, **marked)
 
 
 def save_history(history: dict[str, list[float]], path: Path) -> None:
@@ -182,10 +185,13 @@ def check_picture_name(path: Path, photos: list[Path]) -> None:
     """Refuse a picture's file name before the work is done rather than after it.
 
     Raises:
-        TutorialError: its suffix is not that of a format that can be written, or it is one of the photos.
+        TutorialError: its suffix is not that of a format that can be written, or it is a photo, one of these or not.
     """
     if any(path.exists() and photo.exists() and path.samefile(photo) for photo in photos):
         raise TutorialError(f"{path} is one of the photos and is not overwritten: name another picture with --save.")
+    ours = path.suffix.lower() not in (".jpg", ".jpeg", ".png") or not path.is_file()
+    if not ours and MADE_BY not in path.read_bytes()[:300]:  # "--save a.jpg b.jpg" is a slip
+        raise TutorialError(f"{path} exists, was not saved by --save, and is not overwritten: name another picture.")
     suffixes = sorted(FigureCanvasBase.get_supported_filetypes())
     if path.suffix.lower().lstrip(".") not in suffixes:
         raise TutorialError(f"{path} does not have the suffix of a picture format: use one of .{', .'.join(suffixes)}.")

@@ -89,9 +89,9 @@ def prediction_table(path: Path, class_names: list[str]) -> Iterator[Callable[[P
 
         try:
             yield add
-        except OSError:
-            raise
-        except BaseException as error:  # Ctrl-C, too
+        except BaseException as error:  # Ctrl-C, and the end of what reads the output, too
+            if isinstance(error, OSError) and not isinstance(error, BrokenPipeError):
+                raise
             stopped = error
     if stopped:
         raise stopped
