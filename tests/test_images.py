@@ -3,13 +3,14 @@
 import io
 import shutil
 import struct
+import threading
 import zlib
 
 import pictures
 from conftest import SHARED, draw, odd_photos, run
 from tutorial.cli import TutorialError
 from tutorial.dataset import find_photos, load_images
-from tutorial.images import PhotoError, caffe, decode_photo, open_photo, read_photo, rescale
+from tutorial.images import READERS, PhotoError, caffe, decode_photo, open_photo, read_ahead, read_photo, rescale
 
 import numpy as np
 import pytest
@@ -120,6 +121,23 @@ def test_a_picture_of_too_many_pixels_is_refused_before_it_is_decoded(tmp_path):
     path = save(tmp_path, Image.new("1", (20000, 20000)))
     with pytest.raises(PhotoError, match="too many pixels"):
         read_photo(path, 150)
+
+
+def test_photos_that_nobody_waits_for_are_not_read():
+    """As after Ctrl-C, while 64 photos are to be read ahead."""
+    started, go_on = [], threading.Event()
+
+    def read(path):
+        started.append(path)
+        if path:
+            go_on.wait(10)
+        return b""
+
+    photos = read_ahead(range(200), 150, read)
+    assert isinstance(next(photos)[0], PhotoError)
+    threading.Timer(1, go_on.set).start()
+    photos.close()
+    assert go_on.wait(10) and len(started) <= 2 + READERS
 
 
 def png_of_zeros(width, height, bits, color):

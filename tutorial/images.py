@@ -14,7 +14,7 @@ import warnings
 from base64 import b64encode
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from io import BytesIO
@@ -329,7 +329,7 @@ def read_ahead(
 
     ``read`` gives the bytes of a file, as :func:`read_file` does.
     """
-    pool, ahead = ThreadPoolExecutor(READERS), deque()
+    pool, ahead = ThreadPoolExecutor(READERS), deque[Future]()
     try:
         for path in paths:
             ahead.append(pool.submit(_read_or_error, path, image_size, read))

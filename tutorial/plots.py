@@ -4,6 +4,7 @@ import csv
 import textwrap
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tutorial.cli import TutorialError, escape
 from tutorial.files import atomic_write
@@ -39,7 +40,7 @@ def save_contact_sheet(photos: np.ndarray, path: Path) -> None:
 def _save_figure(figure: Figure, path: Path) -> None:
     with atomic_write(path) as temporary:
         kind = path.suffix.lstrip(".").lower()
-        marked = {"pil_kwargs": {"comment": MADE_BY}} if kind in ("jpg", "jpeg") else {}
+        marked: dict[str, Any] = {"pil_kwargs": {"comment": MADE_BY}} if kind in ("jpg", "jpeg") else {}
         figure.savefig(temporary, dpi=110, facecolor="white", format=kind, **marked)
 
 
