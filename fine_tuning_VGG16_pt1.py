@@ -93,7 +93,7 @@ def main() -> None:
     train, validation, test = load_images(args.data, IMAGE_SIZE, args.weights_dir)
     train_data = AugmentedImages(train, s.batch_size, args.seed, **s.augmentation)
     validation_data = Images(validation, s.batch_size)
-    save_preview(train, args.weights_dir / "preview", count=20, seed=args.seed)
+    save_preview(train, args.weights_dir / "preview", count=20, seed=args.seed)  # stronger than in training
 
     # Network
     num_classes = len(train.class_names)
