@@ -36,13 +36,22 @@ sheet_columns, sheet_rows, sheet_cell = 8, 4, 125  # of the page: cats across, c
 DRAWN = b"drawn by data/draw_cats.py"  # the comment in its files, by which it knows them
 
 
+def is_drawn(path: Path) -> bool:
+    """Whether this script has drawn a file."""
+    return DRAWN in path.read_bytes()[:200]
+
+
 def draw_set(data: Path, counts: dict[str, int], seed: int) -> None:
-    """Draw ``counts[split]`` cats of each class into ``data/<split>/<class>/``."""
-    cats = [(split, name, i) for split in SPLITS for name in CLASSES for i in range(1, counts[split] + 1)]
+    """Draw ``counts[split]`` cats of each class into ``data/<split>/<class>/``; those drawn before are removed."""
+    cats = {
+        data / split / name / f"{name}{i}.jpg": (split, name, i)
+        for split in SPLITS
+        for name in CLASSES
+        for i in range(1, counts[split] + 1)
+    }
     progress = ProgressBar("drawing cats", len(cats))
-    for done, (split, name, i) in enumerate(cats, 1):
-        path = data / split / name / f"{name}{i}.jpg"
-        if path.exists() and DRAWN not in path.read_bytes()[:200]:
+    for done, (path, (split, name, i)) in enumerate(cats.items(), 1):
+        if path.exists() and not is_drawn(path):
             raise TutorialError(
                 f"{path} was not drawn by this script and is not replaced: remove it, or name another folder."
             )
@@ -50,6 +59,9 @@ def draw_set(data: Path, counts: dict[str, int], seed: int) -> None:
             cat_number(seed, split, name, i).save(temporary, "JPEG", quality=quality, comment=DRAWN)
         progress.update(done)
     progress.close()
+    for path in data.glob("*/*/*.jpg"):
+        if path not in cats and is_drawn(path):
+            path.unlink()
     each = f"{2 * counts['train']} training and {2 * counts['validation']} validation cats"
     echo(f"drew {each} in {data}: drawn, not photographed")
 
