@@ -190,8 +190,8 @@ def check_picture_name(path: Path, photos: list[Path]) -> None:
     """
     if any(path.exists() and photo.exists() and path.samefile(photo) for photo in photos):
         raise TutorialError(f"{path} is one of the photos and is not overwritten: name another picture with --save.")
-    ours = path.suffix.lower() not in (".jpg", ".jpeg", ".png") or not path.is_file()
-    if not ours and MADE_BY not in path.read_bytes()[:300]:  # "--save a.jpg b.jpg" is a slip
+    picture = path.suffix.lower() in (".jpg", ".jpeg", ".png") and path.is_file()
+    if picture and MADE_BY not in path.read_bytes()[:300]:  # "--save a.jpg b.jpg" is a slip
         raise TutorialError(f"{path} exists, was not saved by --save, and is not overwritten: name another picture.")
     suffixes = sorted(FigureCanvasBase.get_supported_filetypes())
     if path.suffix.lower().lstrip(".") not in suffixes:
