@@ -1,6 +1,5 @@
 """The drawn cats: the same for the same seed, no two alike, and each class with the colors of its coat."""
 
-
 from conftest import files_in, run
 from drawing.cat_shape import POSES, random_pose
 from drawing.cat_surface import Camera, random_camera, surface
