@@ -59,9 +59,10 @@ def draw_set(data: Path, counts: dict[str, int], seed: int) -> None:
             cat_number(seed, split, name, i).save(temporary, "JPEG", quality=quality, comment=DRAWN)
         progress.update(done)
     progress.close()
-    for path in data.glob("*/*/*.jpg"):
-        if path not in cats and is_drawn(path):
-            path.unlink()
+    for folder in {path.parent for path in cats}:
+        for path in folder.glob("*.jpg"):
+            if path not in cats and is_drawn(path):
+                path.unlink()
     each = f"{2 * counts['train']} training and {2 * counts['validation']} validation cats"
     echo(f"drew {each} in {data}: drawn, not photographed")
 

@@ -138,12 +138,15 @@ def test_the_script_draws_both_splits_whole_and_the_same_again(tmp_path):
     run("data/draw_cats.py", "--data", tmp_path / "b", "--train", 1, "--validation", 2)
     fewer = files_in(tmp_path / "b")
     assert len(fewer) == 6 and fewer.items() <= first.items()
-    # Fewer, of another seed: those drawn before are gone, and a photo is not.
-    own = tmp_path / "b" / "validation" / "calico" / "calico7.jpg"
+    # Fewer, of another seed: those drawn before are gone, and neither a photo nor what lies elsewhere is.
+    own, elsewhere = (tmp_path / "b" / one / "calico" / "calico7.jpg" for one in ("validation", "collected"))
     Image.new("RGB", (9, 9)).save(own)
+    elsewhere.parent.mkdir(parents=True)
+    elsewhere.write_bytes(first["validation/calico/calico1.jpg"])
     run("data/draw_cats.py", "--data", tmp_path / "b", "--train", 1, "--validation", 1, "--seed", 1)
     other = files_in(tmp_path / "b")
-    assert len(other) == 5 and own.exists() and not set(other.values()) & set(first.values())
+    assert len(other) == 6 and own.exists() and elsewhere.exists()
+    assert set(other.values()) & set(first.values()) == {elsewhere.read_bytes()}
 
 
 def test_the_page_of_cats(tmp_path):
