@@ -49,12 +49,13 @@ def draw_set(data: Path, counts: dict[str, int], seed: int) -> None:
         for name in CLASSES
         for i in range(1, counts[split] + 1)
     }
-    progress = ProgressBar("drawing cats", len(cats))
-    for done, (path, (split, name, i)) in enumerate(cats.items(), 1):
+    for path in cats:
         if path.exists() and not is_drawn(path):
             raise TutorialError(
                 f"{path} was not drawn by this script and is not replaced: remove it, or name another folder."
             )
+    progress = ProgressBar("drawing cats", len(cats))
+    for done, (path, (split, name, i)) in enumerate(cats.items(), 1):
         with atomic_write(path) as temporary:
             cat_number(seed, split, name, i).save(temporary, "JPEG", quality=quality, comment=DRAWN)
         progress.update(done)

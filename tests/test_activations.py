@@ -142,8 +142,11 @@ def test_what_is_cached_needs_no_disk_and_outlasts_its_removal(tiny, sets, tmp_p
     """As by ``make clean`` in another terminal, where the system allows it."""
     first, _ = cached_activations(tiny, *sets, 2, tmp_path)
     monkeypatch.setattr(files, "RESERVE", 1e18)
+    outdated = tmp_path / "block4_train_copy1-0.npy"
+    outdated.touch()
     again, _ = cached_activations(tiny, *sets, 2, tmp_path)
     expected = first[0][0]
+    assert not outdated.exists()
     if os.name == "posix":
         for path in tmp_path.iterdir():
             path.unlink()

@@ -127,6 +127,7 @@ def test_files_that_are_no_photos_are_counted_and_replaced_where_others_are_want
     line = sentence(get(tmp_path / "data", path, "--train", 5, "--validation", 3))
     assert "1 dogs for validation, not 3: ask for fewer" in line or "2 cats for validation, not 3" in line
     assert photos(tmp_path / "data") == before
+    assert {one.name for one in (tmp_path / "data").iterdir()} == {"train", "validation", "split.csv"}  # nothing built
 
 
 @pytest.mark.parametrize("name", ["../{}", "/{}", "C:\\{}", "a\\..\\..\\{}", "..\\{}", "./../{}"])

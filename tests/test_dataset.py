@@ -128,6 +128,11 @@ def test_test_photos_without_classes_are_not_used(data, capsys):
         (data / "test" / name).rmdir()
     assert load_images(data, 16)[2] is None
     assert f"{data / 'test'} has no folders of these classes, so it is not used" in capsys.readouterr().out
+    if os.name == "posix":  # a link to a disk that is not connected
+        shutil.rmtree(data / "test")
+        (data / "test").symlink_to(data / "nowhere")
+        assert load_images(data, 16)[2] is None
+        assert f"{data / 'test'} has no folders of these classes" in capsys.readouterr().out
 
 
 # ---- No photo is trained on and evaluated --------------------------------------------------------

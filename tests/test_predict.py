@@ -135,16 +135,18 @@ def test_the_picture_shows_the_photo(untrained, photos, tmp_path):
     pixels = np.asarray(Image.open(picture).convert("RGB"))
     assert (pixels == [255, 0, 0]).all(-1).mean() > 0.4  # the photo
     assert (pixels < 100).all(-1).sum() > 200  # the writing
-    done = run("predict.py", red, "--weights", weights, "--save", tmp_path / "prediction.xyz")
-    assert done.returncode == 2 and "prediction.xyz" in done.stderr and ".png" in done.stderr
+    for name in ("prediction.xyz", "prediction.webp", "prediction.pgf"):  # the second may be a photo
+        done = run("predict.py", red, "--weights", weights, "--save", tmp_path / name)
+        assert done.returncode == 2 and name in done.stderr and ".png" in done.stderr
 
 
 def test_the_best_model_present_is_the_default(tmp_path, monkeypatch):
-    folders = {"original": tmp_path / "weights", "improved": tmp_path / "weights" / "improved"}
+    backup = tmp_path / "weights" / "backup"
+    folders = {"backup": backup, "original": tmp_path / "weights", "improved": tmp_path / "weights" / "improved"}
     given = tmp_path / "weights" / "pretrained"
     monkeypatch.setattr(recipes, "project_path", lambda name: tmp_path / name)
-    folders["improved"].mkdir(parents=True)
-    given.mkdir()
+    for folder in (backup, folders["improved"], given):
+        folder.mkdir(parents=True)
     with pytest.raises(model_file.TutorialError, match="no trained model"):
         model_file.best_weights()
     for name in ("small_convnet.weights.h5", "fine_tuned_vgg16.weights.h5"):

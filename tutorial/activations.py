@@ -195,6 +195,7 @@ def cached_activations(
         return Cache(frozen, lambda rows: data.copies(rows, copy, int(rows[0])), len(data.labels), path, key, "<f2")
 
     caches = [*(cache(train_data, "train", copy) for copy in range(copies)), cache(validation_data, "validation", 0)]
+    _remove_outdated(folder, "block4_", caches)
     found = [one.load() for one in caches]
     missing = [one for one, array in zip(caches, found, strict=True) if array is None]
     what = f"block 4's activations for {copies} augmented copies of each photo"
@@ -207,5 +208,4 @@ def cached_activations(
         arrays.append(one.save(f"block 4's activations of {split}") if array is None else array)
     if len(missing) < len(caches):
         echo(f"reusing block 4's activations in {folder} for the same photos and settings")
-    _remove_outdated(folder, "block4_", caches)
     return CachedActivations(train_data, arrays[:-1]), CachedActivations(validation_data, arrays[-1:])

@@ -213,7 +213,7 @@ def find_images(data: Path) -> list[Photos]:
     if set(test) & set(train.class_names):
         splits.append(_find_split(data, "test"))
         others.append(splits[-1])
-    elif os.path.isdir(data / "test"):
+    elif os.path.lexists(data / "test"):
         echo(f"{data / 'test'} has no folders of these classes, so it is not used")
     for other in others:
         if train.class_names != other.class_names:

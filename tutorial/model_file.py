@@ -180,7 +180,7 @@ class WeightsFile:
         """Where each photo is in a dataset of photos, such as TRAINED_ON.
 
         Raises:
-            TutorialError: they are not the same photos of the same classes.
+            TutorialError: they are not the same photos, or their classes have other numbers of photos.
         """
         places = {number: i for i, number in enumerate(self.arrays.get(name, np.empty(0)).ravel().tolist())}
         now = [_number(digest) for digest in photos.digests]
@@ -314,7 +314,7 @@ def best_weights() -> Path:
     """Your part 3's model, or 2's or 1's, the improved recipe's before the original's; or else a pretrained one."""
     own, *recipes = own_folders()
     models = [name for name, _ in reversed(FILES.values())]
-    folders = [weights_dir("improved"), *recipes, own]
+    folders = [weights_dir("improved"), own, *recipes]
     for path in [*(folder / name for name in models for folder in folders), *(pretrained_dir() / n for n in models)]:
         if path.exists():
             return path

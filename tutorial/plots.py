@@ -13,7 +13,6 @@ from tutorial.model_file import training_command
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
-from matplotlib.backend_bases import FigureCanvasBase
 from matplotlib.figure import Figure  # not pyplot, which opens windows, and in a notebook shows what it draws
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator
@@ -21,6 +20,7 @@ from PIL import Image
 
 Bins = list[tuple[float, float, int]]
 
+PICTURES = (".jpg", ".jpeg", ".png", ".pdf", ".svg")  # what --save writes
 MADE_BY = b"Matplotlib"  # in the first bytes of its PNGs, and in our JPEGs
 TRAIN_COLOR, VALIDATION_COLOR = "#1f77b4", "#d95f02"  # different in gray and for the color-blind
 
@@ -65,8 +65,9 @@ def read_history(path: Path) -> dict[str, list[float]]:
     try:
         with open(path, newline="") as file:
             rows = list(csv.DictReader(file))
-        return {name: [float(row[name]) for row in rows] for name in rows[0]}
-    except (ValueError, IndexError, TypeError):
+        names = ("accuracy", "loss", "val_accuracy", "val_loss")
+        return {name: [float(row[name]) for row in rows] for name in names}
+    except (ValueError, KeyError, TypeError):
         raise TutorialError(f"{path} is not as the part has written it: run {command} again.") from None
 
 
@@ -155,7 +156,7 @@ def save_predictions(predictions: list[Prediction], path: Path) -> None:
 
     Args:
         predictions: the photos, for rows of up to four pictures.
-        path: where to save; the format follows the suffix (PNG, JPEG, PDF, SVG, WebP ...).
+        path: where to save; the format follows the suffix, one of PICTURES.
     """
     panels: list[tuple[Image.Image, str, str]] = []
     for one in predictions:
@@ -190,9 +191,8 @@ def check_picture_name(path: Path, photos: list[Path]) -> None:
     """
     if any(path.exists() and photo.exists() and path.samefile(photo) for photo in photos):
         raise TutorialError(f"{path} is one of the photos and is not overwritten: name another picture with --save.")
-    picture = path.suffix.lower() in (".jpg", ".jpeg", ".png") and path.is_file()
+    picture = path.suffix.lower() in PICTURES[:3] and path.is_file()
     if picture and MADE_BY not in path.read_bytes()[:300]:  # "--save a.jpg b.jpg" is a slip
         raise TutorialError(f"{path} exists, was not saved by --save, and is not overwritten: name another picture.")
-    suffixes = sorted(FigureCanvasBase.get_supported_filetypes())
-    if path.suffix.lower().lstrip(".") not in suffixes:
-        raise TutorialError(f"{path} does not have the suffix of a picture format: use one of .{', .'.join(suffixes)}.")
+    if path.suffix.lower() not in PICTURES:
+        raise TutorialError(f"{path} does not have the suffix of a picture format: use one of {', '.join(PICTURES)}.")

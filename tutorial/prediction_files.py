@@ -110,10 +110,10 @@ def sort_photo(photo: Path, known: dict, into: Path) -> None:
     Raises:
         TutorialError: it cannot be copied, or the class's name, which comes from a weights file, would lead elsewhere.
     """
-    name = known["class"] if known["sure"] and not known["out_of_distribution"] else NOT_SURE
-    if name in (".", "..") or set(name) & set("/\\:"):
+    name = known["class"]
+    if name in ("..", NOT_SURE) or Path(name).name != name:
         raise TutorialError(f"{into} cannot have a folder for the class {name!r}: leave out --sort-into.")
-    folder = into / name
+    folder = into / (name if known["sure"] and not known["out_of_distribution"] else NOT_SURE)
     target = folder / photo.name
     try:
         for number in itertools.count(2):

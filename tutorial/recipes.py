@@ -158,10 +158,11 @@ def _change(settings: dict[str, Any], text: str, recipes: Recipes) -> None:
 
 
 def same_flags(args: argparse.Namespace) -> str:
-    """The flags that the next part needs to find what this one saved: "" where they are the defaults."""
+    """The flags that the next part is to have, too: "" where they are the defaults."""
     given = [
         ("--data", args.data, project_path("data")),
         ("--recipe", args.recipe, DEFAULT),
         ("--weights-dir", args.weights_dir, weights_dir(args.recipe)),
+        ("--seed", args.seed, 0),
     ]
     return "".join(f" {command_line(flag, str(value))}" for flag, value, default in given if value != default)

@@ -70,7 +70,12 @@ def install_split(data: Path, build: Callable[[Path], None], made: set[str]) -> 
         for left_over in (built, replaced):
             shutil.rmtree(left_over, ignore_errors=True)
             left_over.mkdir()
-        build(built)
+        try:
+            build(built)
+        except BaseException:  # too few photos, a full disk, Ctrl-C
+            shutil.rmtree(built, ignore_errors=True)
+            shutil.rmtree(replaced, ignore_errors=True)
+            raise
         for split in (TRAIN, VALIDATION):
             if os.path.lexists(data / split):
                 os.rename(data / split, replaced / split)
