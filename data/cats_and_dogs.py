@@ -195,7 +195,7 @@ def unpack(
     """
     used, size, left_out = set(), 0, 0
     for (split, animal), numbered in wanted.items():
-        found, enough = 0, counts[split] if counts else len(numbered)
+        found, enough = 0, counts[split] if counts else max(1, len(numbered))
         for number, member in numbered:
             if found == enough:
                 break
@@ -237,7 +237,6 @@ def main() -> None:
     add("--data", type=file_path, metavar="DIR", default=folder, help="folder to make (default: %(default)s)")
     args = p.parse_args()
     made = refuse_foreign_files(args.data)
-    args.data.mkdir(parents=True, exist_ok=True)
     path = args.zip or fetch(args.source, args.data / "download")
     try:
         archive = zipfile.ZipFile(path)
@@ -264,6 +263,7 @@ def main() -> None:
         progress.close()
         write_csv(new / "split.csv", list(rows[0]), rows)
 
+    args.data.mkdir(parents=True, exist_ok=True)
     install_split(args.data, build, made)
     for name, count in Counter(row["file"].rpartition("/")[0] for row in rows).items():
         echo(f"{args.data / name}: {count} photos")

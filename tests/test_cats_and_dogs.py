@@ -163,6 +163,9 @@ def test_links_bombs_and_damage(tmp_path, sentence):
     content[content.index(b"PK\1\2") + 6] = 99  # the version that is needed to read the first file
     versions.write_bytes(content)
     assert f"{versions} cannot be read as a zip file" in sentence(get(tmp_path / "none", versions))
+    few = zipped(tmp_path / "few.zip", numbered(KAGGLE, [0, 1]))
+    assert "has 0 cats for validation, not 1" in sentence(get(tmp_path / "few", few))
+    assert not (tmp_path / "none").exists()
 
     bomb = zipped(tmp_path / "bomb.zip", files | {"train/cat.4.jpg": bytes(30_000_000)})
     assert bomb.stat().st_size < 100_000 and "30,000,000 bytes" in sentence(get(data, bomb))
