@@ -65,9 +65,10 @@ def read_history(path: Path) -> dict[str, list[float]]:
     try:
         with open(path, newline="") as file:
             rows = list(csv.DictReader(file))
-        names = ("accuracy", "loss", "val_accuracy", "val_loss")
-        return {name: [float(row[name]) for row in rows] for name in names}
-    except (ValueError, KeyError, TypeError):
+        if not {"accuracy", "loss", "val_accuracy", "val_loss"} <= set(rows[0]):
+            raise ValueError
+        return {name: [float(row[name]) for row in rows] for name in rows[0]}
+    except (ValueError, IndexError, TypeError):
         raise TutorialError(f"{path} is not as the part has written it: run {command} again.") from None
 
 
