@@ -61,7 +61,7 @@ def main() -> None:
         losses = [log_loss(one, labels) for one in found]
         rows.append(f"| {size} | {spread(accuracies, '.3f')} | {spread(losses, '.3f')} |")
         lines = [
-            *preamble(f"{len(labels)} photos; "),
+            *preamble(f"{len(labels):,} photos; "),
             "| pixels | accuracy | log loss |",
             "|---|---|---|",
             *rows,
