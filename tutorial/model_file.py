@@ -311,7 +311,7 @@ def _is_valid(info: ModelInfo) -> bool:
 
 
 def best_weights() -> Path:
-    """Your part 3's model, or 2's or 1's, the improved recipe's before the original's; or else a pretrained one."""
+    """Your part 3's model, or 2's or 1's: the improved recipe's, the original's, another's; or a pretrained one."""
     own, *recipes = own_folders()
     models = [name for name, _ in reversed(FILES.values())]
     folders = [weights_dir("improved"), own, *recipes]
