@@ -39,10 +39,7 @@ RECIPES = {  # what a recipe does not name is off; --set changes any value, e.g.
     "improved": dict(
         steps=250, batch_size=16,  # instead of epochs: many photos need fewer passes than few
         optimizer="adam", learning_rate=0.00001, class_weights=True,
-        augmentation=dict(
-            shear_range=0.2, zoom_range=0.2, horizontal_flip=True, rotation_range=15.0, shift_range=0.1,
-            brightness=0.1, contrast=0.2,
-        ),
+        augmentation=dict(shear_range=0.2, zoom_range=0.2, horizontal_flip=True),
         cached_copies=4, calibration=True, out_of_distribution=True,  # detect photos unlike the training photos
     ),
 }  # fmt: skip

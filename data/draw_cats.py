@@ -28,7 +28,7 @@ from tutorial.files import atomic_write
 from PIL import Image
 
 # Settings
-train = 60  # training cats of each class: few, so that the parts finish in minutes
+train = 80  # training cats of each class: few, so that the parts finish in minutes
 validation = 100  # validation cats of each class: fewer could not tell one model from the next
 quality = 90  # of the JPEG files; the drawn camera has compressed the picture once already
 sheet_columns, sheet_rows, sheet_cell = 8, 4, 125  # of the page: cats across, cats down, pixels each

@@ -28,18 +28,15 @@ class Camera:
 
 
 def random_camera(rng: np.random.Generator, pose: Pose, size: int) -> Camera:
-    """A camera on the whole cat, its front, or its face."""
+    """A camera on the whole cat or its front."""
     boxes = np.array([part.box() for part in pose.parts] + [(-1.1, -1.6, 1.1, 1.0)])
     (left, top), (right, bottom) = boxes[:, :2].min(0), boxes[:, 2:].max(0)
     angle, flip = pose.roll + rng.normal(0, 0.09), rng.random() < 0.5
-    kind = rng.choice(["whole", "front", "face"], p=[0.50, 0.30, 0.20])
-    if kind == "whole":
+    if rng.random() < 0.62:
         unit = size / max(right - left, bottom - top) * rng.uniform(0.62, 1.12)
         x, y = (left + right) / 2 + rng.normal(0, 0.35), (top + bottom) / 2 + rng.normal(0, 0.25)
-    elif kind == "front":
-        unit, x, y = size * rng.uniform(0.19, 0.28), rng.normal(0.25, 0.4), rng.normal(0.7, 0.35)
     else:
-        unit, x, y = size * rng.uniform(0.29, 0.46), rng.normal(0, 0.2), rng.normal(0.05, 0.15)
+        unit, x, y = size * rng.uniform(0.19, 0.28), rng.normal(0.25, 0.4), rng.normal(0.7, 0.35)
     return Camera(float(unit), float(x), float(y), float(angle), bool(flip))
 
 
