@@ -31,7 +31,7 @@ HEADING = (
     "(improved recipe: of\ncalibrated predictions; original recipe: as Keras's fit computes it, without the 1e-7 by "
     "which benchmarks/accuracy.md\nclips probabilities), mean and range over seeds.\n"
 )
-MORE = {"rotation_range": 15.0, "shift_range": 0.1, "brightness": 0.1, "contrast": 0.2}  # augmentation
+MORE = {"rotation_range": 15.0, "shift_range": 0.1, "brightness": 0.1, "contrast": 0.2}  # of augmentation
 NO_MORE = [f"augmentation.{name}=0" for name in (*MORE, "random_erasing", "mixup_alpha")]
 NEAREST, FEW = "nearest", "few"  # changed photos
 Row = tuple[list[str], str]  # settings that are changed; which photos, "" for those of --data
