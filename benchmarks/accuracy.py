@@ -7,7 +7,7 @@
 Runs the parts as a reader does, each recipe and seed in a folder of its own below --runs, and writes one section of
 benchmarks/accuracy.md from the predictions that are saved with the weights. A part whose weights file exists is not run
 again, so an interrupted benchmark resumes. --folds is for few photos: training and validation photos together are
-split into folds, copies of a photo in the same one, and each fold in turn is the validation set.
+split into folds by the seed, copies of a photo in the same one, and each fold in turn is the validation set.
 """
 
 import os
@@ -124,8 +124,17 @@ def ensemble(runs: list[Run]) -> dict[str, Predictions]:
     }
 
 
+def all_folds(runs: list[Run]) -> dict[str, Predictions]:
+    """The validation photos of all folds, each with the prediction of the model that was not trained on it."""
+    found = [one.predictions["validation"] for one in runs]
+    probabilities, labels = (
+        np.concatenate([getattr(one, name) for one in found]) for name in ("probabilities", "labels")
+    )
+    return {"validation": Predictions(probabilities, labels, [photo for one in found for photo in one.photos])}
+
+
 def table(runs: dict[tuple[str, str], list[Run]], kind: str) -> tuple[list[str], list[list[str]]]:
-    """The header, and a row for each model and recipe, and for its seeds together as an ensemble.
+    """The header, and a row for each model and recipe, and for its seeds together as an ensemble or all folds' photos.
 
     Without the test column where there are no test photos.
     """
@@ -136,8 +145,9 @@ def table(runs: dict[tuple[str, str], list[Run]], kind: str) -> tuple[list[str],
         numbers, minutes = ", ".join(str(one.number) for one in ones), [one.info.minutes for one in ones]
         epochs = " or ".join(map(str, sorted({one.info.settings["epochs"] for one in ones})))
         lines = [(numbers, [one.predictions for one in ones], minutes)]
-        if kind == "seeds" and len(ones) > 1:
-            lines.append((f"{numbers} together", [ensemble(ones)], [sum(minutes)]))
+        if len(ones) > 1:
+            together = ensemble(ones) if kind == "seeds" else all_folds(ones)
+            lines.append((f"{numbers} together", [together], [sum(minutes)]))
         for numbers, predictions, minutes in lines:
             scored = [{split: scores(found) for split, found in one.items()} for one in predictions]
             cells = [spread([one[split][score] for one in scored], ".3f") for split, score in columns.values()]
@@ -171,6 +181,7 @@ def words(data: Path, runs: dict[tuple[str, str], list[Run]], folds: int | None)
     command += f" --parts {' '.join(map(str, parts))}" * (len(parts) < len(FILES)) + f" --folds {folds}" * bool(folds)
     below = [
         *['"Together" is the mean of the probabilities of all seeds\' models: an ensemble.'] * (not folds),
+        *['"Together" are the validation photos of all folds; ECE of few photos is mostly noise.'] * bool(folds),
         *["Part 2's features are the same for all seeds; the first computes them, and takes the most minutes."]
         * (not folds),
         "Balanced accuracy, ROC AUC, log loss and ECE (expected calibration error) are of the validation photos.",
@@ -215,7 +226,7 @@ def main() -> None:
     folder, kind = args.runs / title, "seeds"
     if args.folds:
         folder, kind, title = folder / f"folds{args.folds}", "folds", f"{title}, {args.folds} folds"
-        data_folders = link_folds(args.data, folder, args.folds)
+        data_folders = link_folds(args.data, folder, args.folds, args.seeds[0])
         folders = {
             recipe: [(fold, data.parent / recipe, data) for fold, data in enumerate(data_folders, 1)]
             for recipe in RECIPES

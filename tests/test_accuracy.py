@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import accuracy
 from conftest import paint
@@ -45,6 +46,18 @@ def test_scores_of_three_classes_by_hand():
     assert found["ROC AUC"] == pytest.approx((1 + 1 / 3 + 2.5 / 3) / 3)
 
 
+def test_all_folds_together_by_hand():
+    """Three photos of one fold and one of another: 3 of 4 right, where the mean of the folds would be 5/6."""
+    folds = [
+        predictions([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]], [0, 1, 1]),
+        predictions([[0.7, 0.3]], [0]),
+    ]
+    together = accuracy.all_folds([SimpleNamespace(predictions={"validation": one}) for one in folds])
+    found = accuracy.scores(together["validation"])
+    assert found["accuracy"] == 3 / 4
+    assert found["log loss"] == pytest.approx(-np.log([0.9, 0.8, 0.4, 0.7]).mean())
+
+
 # ---- Folds ---------------------------------------------------------------------------------------
 
 
@@ -65,7 +78,7 @@ def copies(tmp_path) -> Path:
 
 
 def test_folds_keep_copies_together_and_every_photo_validates_once(copies, tmp_path):
-    folders = link_folds(copies, tmp_path / "folds3", 3)
+    folders = link_folds(copies, tmp_path / "folds3", 3, 0)
     assert folders == [tmp_path / f"folds3/fold{number}/data" for number in (1, 2, 3)]
     photos = {path for split in ("train", "validation") for path in find_photos(copies / split).photos}
     photos.remove(copies / "train/tabby/broken.jpg")
@@ -96,32 +109,45 @@ def test_folds_keep_copies_together_and_every_photo_validates_once(copies, tmp_p
 
 def test_folds_are_found_again_and_refused_when_the_photos_have_changed(copies, tmp_path):
     folder = tmp_path / "folds2"
-    link_folds(copies, folder, 2)
+    link_folds(copies, folder, 2, 0)
     before = {link: link.lstat().st_ino for link in folder.rglob("*.jpg")}
-    link_folds(copies, folder, 2)
+    link_folds(copies, folder, 2, 0)
     assert {link: link.lstat().st_ino for link in folder.rglob("*.jpg")} == before  # not made again
     (copies / "train/calico/calico1.jpg").unlink()
-    link_folds(copies, folder, 2)  # nothing was trained on them: split again
+    link_folds(copies, folder, 2, 0)  # nothing was trained on them: split again
     assert not any(link.name == "calico1.jpg" and "train" in link.parent.name for link in folder.rglob("*.jpg"))
     (folder / "fold1/original").mkdir()
     (folder / "fold1/original/small_convnet.weights.h5").touch()
     (copies / "train/calico/calico2.jpg").unlink()
     with pytest.raises(TutorialError, match="folds of other photos"):
-        link_folds(copies, folder, 2)
+        link_folds(copies, folder, 2, 0)
+
+
+def test_each_seed_has_its_own_folds(copies, tmp_path):
+    def validation_photos(seed: int) -> list[set[Path]]:
+        folders = link_folds(copies, tmp_path / f"seed{seed}", 3, seed)
+        return [{link.resolve() for link in find_photos(folder / "validation").photos} for folder in folders]
+
+    first, second = validation_photos(0), validation_photos(1)
+    assert set.union(*first) == set.union(*second) and not any(fold in first for fold in second)
+    (tmp_path / "seed0/fold1/original").mkdir()
+    (tmp_path / "seed0/fold1/original/small_convnet.weights.h5").touch()
+    with pytest.raises(TutorialError, match="another seed than 1"):
+        link_folds(copies, tmp_path / "seed0", 3, 1)
 
 
 def test_too_many_folds_get_a_sentence():
     names = ["calico"] * 6 + ["tabby"] * 3
     with pytest.raises(TutorialError, match="3 besides copies"):
-        split_folds(names, [[i] for i in range(9)], 4)
+        split_folds(names, [[i] for i in range(9)], 4, 0)
     with pytest.raises(TutorialError, match="1 besides copies"):
-        split_folds(names, [[i] for i in range(6)] + [[6, 7, 8]], 2)
+        split_folds(names, [[i] for i in range(6)] + [[6, 7, 8]], 2, 0)
 
 
 def test_folds_have_even_shares_of_each_class():
     """Also with a large group among single photos, where scikit-learn 1.7's own shuffle gives 15 to 26 of a class."""
     names, large = ["calico"] * 100 + ["tabby"] * 90, [*range(6)]
-    folds = split_folds(names, [large, *([i] for i in range(6, 190))], 5)
+    folds = split_folds(names, [large, *([i] for i in range(6, 190))], 5, 0)
     assert sorted(i for fold in folds for i in fold) == list(range(190))
     assert [sum(i < 100 for i in fold) for fold in folds] == [20] * 5
     assert [len(fold) for fold in folds] == [38] * 5
