@@ -179,19 +179,25 @@ def words(data: Path, runs: dict[tuple[str, str], list[Run]], folds: int | None)
     parts = sorted({list(FILES).index(model) + 1 for model, _ in runs})
     command += f" --recipe {min(recipes)}" * (len(recipes) == 1)
     command += f" --parts {' '.join(map(str, parts))}" * (len(parts) < len(FILES)) + f" --folds {folds}" * bool(folds)
+    seed = first.info.settings["seed"]  # of all folds
+    command += f" --seeds {seed}" * bool(folds and seed)
     below = [
-        *['"Together" is the mean of the probabilities of all seeds\' models: an ensemble.'] * (not folds),
-        *['"Together" are the validation photos of all folds; ECE of few photos is mostly noise.'] * bool(folds),
-        *["Part 2's features are the same for all seeds; the first computes them, and takes the most minutes."]
-        * (not folds),
         "Balanced accuracy, ROC AUC, log loss and ECE (expected calibration error) are of the validation photos.",
         "Calibration and rejection threshold of the improved recipe were fitted on the validation photos, so their "
         "scores are a little too good" + ("; no setting was chosen on the test photos." if "test" in photos else "."),
     ]
     if folds:
-        below.append(
-            "Each fold is the validation set of models that were trained on neither its photos nor copies of them."
-        )
+        below = [
+            '"Together" are the validation photos of all folds; ECE of few photos is mostly noise.',
+            *below,
+            "Each fold is the validation set of models that were trained on neither its photos nor copies of them.",
+        ]
+    else:
+        below = [
+            '"Together" is the mean of the probabilities of all seeds\' models: an ensemble.',
+            "Part 2's features are the same for all seeds; the first computes them, and takes the most minutes.",
+            *below,
+        ]
     return [f"{'; '.join(lines)}.", f"{machine()}, scikit-learn {version('scikit-learn')}.", command], below
 
 

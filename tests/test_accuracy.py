@@ -136,6 +136,16 @@ def test_each_seed_has_its_own_folds(copies, tmp_path):
         link_folds(copies, tmp_path / "seed0", 3, 1)
 
 
+def test_the_command_above_a_table_of_folds_names_their_seed():
+    photos = {"train": {"calico": 3, "tabby": 3}, "validation": {"calico": 1, "tabby": 1}}
+    info = SimpleNamespace(class_names=["calico", "tabby"], photos=photos, settings={"seed": 1})
+    runs = {("bottleneck_fc_model", "improved"): [SimpleNamespace(info=info)]}
+    above, _ = accuracy.words(Path("photos"), runs, 5)
+    assert above[0] == "train and validation together, in 5 folds: 4 calico, 4 tabby."
+    expected = "python benchmarks/accuracy.py --data photos --recipe improved --parts 2 --folds 5 --seeds 1"
+    assert above[-1] == expected
+
+
 def test_too_many_folds_get_a_sentence():
     names = ["calico"] * 6 + ["tabby"] * 3
     with pytest.raises(TutorialError, match="3 besides copies"):
